@@ -1,1 +1,13 @@
-//! To be written.
+//! Layer-2 state channels for games.
+#![no_std]
+
+extern crate alloc;
+
+pub mod chance;
+pub mod check;
+#[doc(hidden)]
+pub mod doc;
+pub mod game;
+pub mod hidden;
+pub mod local;
+pub mod rules;
