@@ -3,6 +3,8 @@
 
 extern crate alloc;
 
+pub mod abi;
+pub mod account;
 pub mod chance;
 pub mod check;
 #[doc(hidden)]
@@ -11,3 +13,6 @@ pub mod game;
 pub mod hidden;
 pub mod local;
 pub mod rules;
+pub mod settle;
+pub mod sign;
+pub mod wire;

@@ -1,0 +1,9 @@
+//! What is signed and what the contract is called with, in one place (section 4).
+
+mod arena;
+mod typed;
+
+pub use arena::Arena;
+pub use typed::{
+    Domain, Exit, Login, MatchId, MatchTerms, OVER, Receipt, State, StateHash, Statement, TermsError, Withdrawal,
+};

@@ -1,0 +1,119 @@
+//! The `Arena` contract's interface.
+
+#[allow(missing_docs, reason = "documented in IArena.sol")]
+mod interface {
+    alloy_sol_types::sol! {
+        /// The contract: see `sdk/contracts/src/IArena.sol`.
+        #[derive(Debug, PartialEq, Eq)]
+        interface Arena {
+            struct Match {
+                address[] seats; uint32[] indexes; uint96[] stakes; bytes32 rules; uint64 budget; address referee;
+                uint32 clock; uint32 maxTurns; uint32 chainTime; uint64 openBy; uint64 expiry; bytes32[] seeds;
+                bytes32 start; bytes32 salt;
+            }
+            struct State { uint32 turn; bytes32 prev; bytes32 move; bytes32 board; uint8 mover; uint96[] payouts; }
+            struct Result {
+                bytes32 matchId; address[] seats; uint96[] payouts; uint96 fee; bytes32 finalState; bytes32 transcript;
+            }
+            struct Claim { Match terms; uint96[] payouts; uint8 seat; }
+            struct Config {
+                address operator; address token; address court; uint32 exitWindow; bytes32 salt;
+                address[] beneficiaries; uint16[] basisPoints;
+            }
+
+            constructor(Config config);
+            function deposit(address account) external payable;
+            function depositToken(address account, uint96 amount) external;
+            function settle(bytes entries, bytes32 resultsRoot, uint32 matches, uint96 fees) external;
+            function settleSigned(bytes entries) external;
+            function settleClaimed(bytes entry, bytes receipt, Claim[] claims) external;
+            function withdraw(address owner, uint96 total, uint64 deadline, bytes accountSig, bytes operatorSig) external;
+            function exit(address owner, address key, bytes entry, bytes exitSig) external;
+            function lock(Match terms, uint8 seat, address[] owners, bytes signatures) external;
+            function release(Match terms, uint8 seat) external;
+            function finishExit(address owner, address key) external;
+            function conclude(Match terms, State last, address[] owners, bytes signatures) external;
+            function outcome(Match terms, uint96[] payouts) external;
+            function fund() external payable;
+            function fundToken(uint96 amount) external;
+            function requestPool(uint96 amount) external;
+            function withdrawPool() external;
+            function payOwed(uint256 n) external;
+            function proposeSplit(address[] beneficiaries, uint16[] basisPoints) external;
+            function claimRevenue(address beneficiary) external;
+            function accountOf(address account) external view returns (
+                int96 funds, int96 net, uint32 pending, uint32 through, uint8 claims, bool special,
+                uint96 withdrawn, uint96 locked, uint40 exitAt, uint24 nonce);
+            function pool() external view returns (uint96 equity, uint96 owed, uint32 batches);
+            function accountId(address owner, address key) external pure returns (address);
+            function resultsRoot(uint32 batch) external view returns (bytes32);
+            function outcomeOf(bytes32 matchId) external view returns (uint256);
+            function proveResult(uint32 batch, Result result, bytes32[] proof) external view returns (bool);
+            function matchId(Match terms) external view returns (bytes32);
+            function domainSeparator() external view returns (bytes32);
+            function operator() external view returns (address);
+            function token() external view returns (address);
+            function court() external view returns (address);
+            function exitWindow() external view returns (uint32);
+            function eip712Domain() external view returns (
+                bytes1 fields, string name, string version, uint256 chainId, address verifyingContract, bytes32 salt,
+                uint256[] extensions);
+
+            event Deposited(address indexed account, address indexed from, uint96 amount);
+            event Settled(uint32 indexed batch, bytes32 resultsRoot, uint32 matches, uint32 applied, uint96 fees);
+            event Skipped(address indexed account, uint8 reason);
+            event Withdrawn(address indexed account, address indexed owner, uint96 amount, uint96 total);
+            event ExitOpened(address indexed account, uint40 exitAt);
+            event Locked(address indexed account, bytes32 indexed matchId, uint96 stake);
+            event Released(address indexed account, bytes32 indexed matchId, uint96 stake);
+            event ExitFinished(address indexed account, address indexed owner, uint96 paid);
+            event Concluded(bytes32 indexed matchId, uint96[] payouts);
+            event OwedAdded(address indexed account, bytes32 indexed matchId, uint96 amount);
+            event OwedPaid(address indexed account, bytes32 indexed matchId, uint96 amount);
+        }
+    }
+}
+
+pub use interface::Arena;
+
+use crate::abi::{MatchTerms, State};
+
+impl From<&MatchTerms> for Arena::Match {
+    fn from(terms: &MatchTerms) -> Arena::Match {
+        Arena::Match {
+            seats: terms.seats.iter().map(|seat| seat.0).collect(),
+            indexes: terms.indexes.clone(),
+            stakes: terms.stakes.iter().map(|stake| (*stake).into()).collect(),
+            rules: terms.rules.0,
+            budget: terms.budget,
+            referee: terms.referee,
+            clock: terms.clock,
+            maxTurns: terms.max_turns,
+            chainTime: terms.chain_time,
+            openBy: terms.open_by,
+            expiry: terms.expiry,
+            seeds: terms.seeds.clone(),
+            start: terms.start,
+            salt: terms.salt,
+        }
+    }
+}
+
+impl From<&State> for Arena::State {
+    fn from(state: &State) -> Arena::State {
+        Arena::State {
+            turn: state.turn,
+            prev: state.prev.0,
+            r#move: state.action,
+            board: state.board,
+            mover: state.mover,
+            payouts: state.payouts.iter().map(|payout| (*payout).into()).collect(),
+        }
+    }
+}
+
+impl From<crate::game::Amount> for alloy_primitives::aliases::U96 {
+    fn from(amount: crate::game::Amount) -> Self {
+        Self::from(amount.units())
+    }
+}

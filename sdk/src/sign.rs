@@ -1,0 +1,151 @@
+//! Signing and checking: secp256k1, deterministic, low-s, compact (R4.8).
+
+use core::fmt;
+
+use alloy_primitives::{Address, B256, keccak256};
+use k256::ecdsa::{RecoveryId, SigningKey, VerifyingKey};
+use serde::{Deserialize, Serialize};
+
+/// A 64-byte compact signature: r, then s with the parity in its top bit (EIP-2098).
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Signature(pub [u8; 64]);
+
+impl fmt::Debug for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", alloy_primitives::hex::encode(self.0))
+    }
+}
+
+impl Serialize for Signature {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        alloy_primitives::FixedBytes(self.0).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Signature {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        alloy_primitives::FixedBytes::deserialize(deserializer).map(|bytes| Signature(bytes.0))
+    }
+}
+
+/// A signature that is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignatureError {
+    /// r or s out of range, or no point of the curve: nobody's signature.
+    #[error("malformed signature")]
+    Malformed,
+    /// The second of two signatures for one thing; the contract takes only the low one.
+    #[error("signature with a high s")]
+    HighS,
+    /// Somebody's signature, or of something else.
+    #[error("signed by {signer}, not by {expected}")]
+    WrongSigner {
+        /// Whom the signature recovers to.
+        signer: Address,
+        /// Who should have signed.
+        expected: Address,
+    },
+}
+
+/// What signs. A signer must be deterministic (RFC 6979).
+pub trait Signer: Send + Sync {
+    /// Whose signatures these are.
+    fn address(&self) -> Address;
+
+    /// Signs a digest.
+    ///
+    /// # Errors
+    /// The key is not to be had: a locked store, a device that was unplugged.
+    fn sign(&self, digest: B256) -> Result<Signature, SignerError>;
+}
+
+/// A signer did not sign. Nothing was signed; trying again is safe.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the signer refused: {reason}")]
+pub struct SignerError {
+    /// In the signer's words.
+    pub reason: alloc::string::String,
+}
+
+/// A key in memory.
+#[derive(Clone)]
+pub struct Key {
+    key: SigningKey,
+    address: Address,
+}
+
+impl Key {
+    /// The key of these 32 bytes.
+    ///
+    /// # Errors
+    /// Zero, or not below the curve's order.
+    pub fn from_bytes(bytes: &B256) -> Result<Key, SignatureError> {
+        let key = SigningKey::from_bytes(&bytes.0.into()).map_err(|_| SignatureError::Malformed)?;
+        let address = address_of(key.verifying_key());
+        Ok(Key { key, address })
+    }
+
+    /// The 32 bytes again, for a store.
+    pub fn to_bytes(&self) -> B256 {
+        B256::from_slice(&self.key.to_bytes())
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({})", self.address)
+    }
+}
+
+impl Signer for Key {
+    fn address(&self) -> Address {
+        self.address
+    }
+
+    fn sign(&self, digest: B256) -> Result<Signature, SignerError> {
+        let (signature, recovery) = self
+            .key
+            .sign_prehash_recoverable(digest.as_slice())
+            .map_err(|error| SignerError { reason: alloc::format!("{error}") })?;
+        let mut bytes: [u8; 64] = signature.to_bytes().into();
+        if recovery.is_y_odd() {
+            bytes[32] |= 0x80;
+        }
+        Ok(Signature(bytes))
+    }
+}
+
+/// Who signed this digest: what the contract's `ecrecover` says.
+///
+/// Signatures are always checked by recovery, as the chain does it. Checking against a known public key is faster but
+/// does not look at the parity bit: a header with the wrong one would count here and be worthless on the chain.
+///
+/// # Errors
+/// A malformed signature or one with a high s.
+pub fn recover(digest: B256, signature: &Signature) -> Result<Address, SignatureError> {
+    let mut bytes = signature.0;
+    let odd = bytes[32] & 0x80 != 0;
+    bytes[32] &= 0x7f;
+    let signature = k256::ecdsa::Signature::from_slice(&bytes).map_err(|_| SignatureError::Malformed)?;
+    if signature.normalize_s().is_some() {
+        return Err(SignatureError::HighS);
+    }
+    VerifyingKey::recover_from_prehash(digest.as_slice(), &signature, RecoveryId::new(odd, false))
+        .map(|key| address_of(&key))
+        .map_err(|_| SignatureError::Malformed)
+}
+
+/// Checks that `signer` signed this digest.
+///
+/// # Errors
+/// As [`recover`], or somebody else did.
+pub fn verify(digest: B256, signature: &Signature, expected: Address) -> Result<(), SignatureError> {
+    let signer = recover(digest, signature)?;
+    if signer == expected { Ok(()) } else { Err(SignatureError::WrongSigner { signer, expected }) }
+}
+
+fn address_of(key: &VerifyingKey) -> Address {
+    let point = key.to_encoded_point(false);
+    Address::from_word(keccak256(&point.as_bytes()[1..]))
+}
