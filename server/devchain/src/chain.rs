@@ -58,7 +58,7 @@ struct Mark {
 /// A transaction to put into a block that replaces another.
 pub(crate) enum Replacement {
     Raw(Bytes),
-    Request(CallRequest),
+    Request(Box<CallRequest>),
 }
 
 impl Chain {

@@ -1,7 +1,7 @@
 //! A signed transaction as it arrives: decoding, and the checks that need no state.
 
 use alloy_consensus::{Transaction as _, TxEnvelope, transaction::SignerRecoverable};
-use alloy_eips::eip2718::{Decodable2718, Eip2718Error, Encodable2718};
+use alloy_eips::eip2718::{Decodable2718, Encodable2718};
 use alloy_primitives::{Address, B256, U256};
 
 use crate::{
@@ -31,13 +31,12 @@ impl Signed {
             return Err(Refusal::Oversized { size: raw.len(), limit: TRANSACTION_BYTES });
         }
         // Before decoding, because a blob transaction with its sidecar has another shape.
-        if raw.first() == Some(&3) {
-            return Err(Refusal::UnsupportedType("blob transaction (EIP-4844)"));
+        match raw.first() {
+            Some(3) => return Err(Refusal::UnsupportedType("blob transaction (EIP-4844)")),
+            Some(0 | 5..=0x7f) => return Err(Refusal::UnsupportedType("unknown")),
+            _ => {}
         }
-        let envelope = TxEnvelope::decode_2718_exact(raw).map_err(|error| match error {
-            Eip2718Error::UnexpectedType(_) => Refusal::UnsupportedType("unknown type"),
-            other => Refusal::Malformed(other.to_string()),
-        })?;
+        let envelope = TxEnvelope::decode_2718_exact(raw).map_err(|error| Refusal::Malformed(error.to_string()))?;
         Self::checked(envelope, rules)
     }
 

@@ -12,7 +12,6 @@ use crate::{
     chain::{Chain, Replacement},
     error::ChainError,
     pool::{Pool, Pooled},
-    request::CallRequest,
 };
 
 pub(crate) fn answer(chain: &Chain, method: &str, params: &Params) -> Result<Value, ChainError> {
@@ -123,8 +122,8 @@ fn reorg(chain: &Chain, params: &Params) -> Result<Value, ChainError> {
             let replacement = match transaction.value(0) {
                 Some(Value::String(_)) => Replacement::Raw(transaction.required(0, "raw transaction")?),
                 _ => {
-                    let request: CallRequest = transaction.call_request(chain.rules.chain_id)?;
-                    Replacement::Request(request)
+                    let request = transaction.call_request(chain.rules.chain_id)?;
+                    Replacement::Request(Box::new(request))
                 }
             };
             Ok((replacement, place))
