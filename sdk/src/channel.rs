@@ -291,7 +291,8 @@ impl Channel {
         channel.phase = Phase::Proposed { signature };
         let event = Event::Proposed { proposal: channel.proposal.clone(), signature };
         let effect = Effect::Send(ToServer::Sign { match_id: channel.id, signature });
-        let step = Step { version: channel.version, events: Vec::from([event]), at: None, effects: Vec::from([effect]) };
+        let step =
+            Step { version: channel.version, events: Vec::from([event]), at: None, effects: Vec::from([effect]) };
         Ok((channel, step))
     }
 
@@ -365,7 +366,9 @@ impl Channel {
     pub fn decide(&self, input: Input, signer: &dyn Signer) -> Result<Step, ChannelError> {
         let mut draft = Draft { channel: self, signer, at: None, events: Vec::new(), effects: Vec::new() };
         match (input, &self.phase) {
-            (Input::Guarantee { signatures, operator }, Phase::Proposed { .. }) => draft.guarantee(signatures, operator)?,
+            (Input::Guarantee { signatures, operator }, Phase::Proposed { .. }) => {
+                draft.guarantee(signatures, operator)?
+            }
             (Input::Opened(opening), Phase::Guaranteed { .. }) => draft.open(opening)?,
             (Input::Cancelled, Phase::Proposed { .. } | Phase::Guaranteed { .. }) => {
                 draft.events.push(Event::Cancelled);
@@ -595,7 +598,8 @@ enum Chain {
 
 impl Chain {
     fn new(secret: B256, max_turns: u32, chance: bool) -> Chain {
-        if chance { Chain::Links(LinkChain::new(secret, max_turns)) } else { Chain::Unused(secret) }
+        // A roll takes a turn of every seat, and there are at least two.
+        if chance { Chain::Links(LinkChain::new(secret, max_turns / 2 + 1)) } else { Chain::Unused(secret) }
     }
 
     fn anchor(&self) -> Link {
@@ -752,7 +756,8 @@ impl Draft<'_> {
         let signature = self.signer.sign(self.state_digest())?;
         self.events.push(Event::Acked(signature));
         // The author's signature is in its turn already.
-        let own = matches!(self.effects.last(), Some(Effect::Notify(Notice::Turned { seat: author, .. })) if *author == seat);
+        let own =
+            matches!(self.effects.last(), Some(Effect::Notify(Notice::Turned { seat: author, .. })) if *author == seat);
         if !own {
             self.send(ToServer::Ack { match_id: channel.id, turn, signature });
         }

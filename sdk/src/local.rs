@@ -77,7 +77,7 @@ impl Dice {
 #[derive(Clone)]
 pub struct Local<G: Game> {
     rules: Arc<GameRules<G>>,
-    chains: Vec<LinkChain>,
+    chains: Arc<[LinkChain]>,
     placed: Placed,
     turn: u32,
 }
@@ -90,8 +90,9 @@ impl<G: Game> Local<G> {
     pub fn new(game: G, stakes: &[Amount], seed: u64) -> Result<Local<G>, RulesError> {
         let rules = Arc::new(GameRules::new(game, Default::default()));
         let mut dice = Dice::new(seed);
-        let length = if G::CHANCE { rules.max_turns() } else { 0 };
-        let chains: Vec<_> = stakes.iter().map(|_| LinkChain::new(B256::from(dice.bytes()), length)).collect();
+        // A roll takes a turn of every seat, and there are at least two.
+        let length = if G::CHANCE { rules.max_turns() / 2 + 1 } else { 0 };
+        let chains: Arc<[_]> = stakes.iter().map(|_| LinkChain::new(B256::from(dice.bytes()), length)).collect();
         let anchors: Vec<_> = chains.iter().map(LinkChain::anchor).collect();
         let placed = rules.start(stakes, &anchors)?;
         let mut local = Local { rules, chains, placed, turn: 0 };

@@ -1,0 +1,333 @@
+//! Two channels play a match against each other, with every signature and without any network.
+
+use std::sync::Arc;
+
+use alloy_primitives::{Address, B256, keccak256};
+use matchlock::{
+    abi::{Domain, MatchTerms, State},
+    account::Player,
+    channel::{self, Channel, ChannelError, Effect, Event, Fault, Input, Proposal, Status},
+    doc::TicTacToe,
+    game::{Amount, Seat},
+    rules::{GameRules, Rules},
+    sign::{Key, Signature, Signer},
+    transcript::{self, judge},
+    wire::{ToServer, Turn},
+};
+
+struct Table {
+    keys: Vec<Key>,
+    operator: Key,
+    rules: Arc<dyn Rules>,
+    terms: MatchTerms,
+    domain: Domain,
+    channels: Vec<Channel>,
+    events: Vec<Vec<Event>>,
+}
+
+fn key(n: u8) -> Key {
+    Key::from_bytes(&keccak256([n])).expect("a key")
+}
+
+impl Table {
+    fn proposed() -> Table {
+        let (keys, operator) = (vec![key(1), key(2)], key(9));
+        let rules: Arc<dyn Rules> = GameRules::shared(TicTacToe, Default::default());
+        let players: Vec<Player> =
+            keys.iter().map(|key| Player { owner: Address::repeat_byte(7), key: key.address() }).collect();
+        let stakes = vec![Amount::from_u64(100); 2];
+        let secrets = [B256::repeat_byte(1), B256::repeat_byte(2)];
+        let seeds: Vec<B256> = secrets.iter().map(|secret| channel::anchor(*secret, &*rules)).collect();
+        let start = State::start(&rules.start(&stakes, &seeds).expect("a start")).start_commitment();
+        let terms = MatchTerms {
+            seats: players.iter().map(Player::account).collect(),
+            indexes: vec![0, 5],
+            stakes,
+            rules: rules.id(),
+            budget: 0,
+            referee: Address::ZERO,
+            clock: 30,
+            max_turns: rules.max_turns(),
+            chain_time: 60,
+            open_by: 1_000,
+            expiry: 2_000,
+            seeds,
+            start,
+            salt: B256::ZERO,
+        };
+        let domain = Domain { chain_id: 1, arena: Address::repeat_byte(3), salt: B256::ZERO };
+        let mut table =
+            Table { keys, operator, rules, terms, domain, channels: Vec::new(), events: vec![Vec::new(); 2] };
+        for seat in 0..2 {
+            let proposal = Proposal {
+                domain,
+                operator: table.operator.address(),
+                terms: table.terms.clone(),
+                players: players.clone(),
+                seat: Seat(seat as u8),
+                secret: secrets[seat],
+            };
+            let (mut channel, step) =
+                Channel::propose(proposal, table.rules.clone(), &table.keys[seat]).expect("sound terms");
+            table.events[seat].extend_from_slice(step.events());
+            channel.commit(step).expect("a fresh step");
+            table.channels.push(channel);
+        }
+        table
+    }
+
+    fn open() -> Table {
+        let mut table = Table::proposed();
+        let id = table.channels[0].id();
+        let signatures = table.all_sign(id.0);
+        let operator = table.operator.sign(id.0).expect("signs");
+        for seat in 0..2 {
+            table.feed(seat, Input::Guarantee { signatures: signatures.clone(), operator }).expect("guaranteed");
+        }
+        let digest = table.domain.digest(table.channels[0].state().hash(id).0);
+        let opening = table.all_sign(digest);
+        for seat in 0..2 {
+            table.feed(seat, Input::Opened(opening.clone())).expect("opened");
+        }
+        table
+    }
+
+    fn all_sign(&self, digest: B256) -> Vec<Signature> {
+        self.keys.iter().map(|key| key.sign(digest).expect("signs")).collect()
+    }
+
+    fn feed(&mut self, seat: usize, input: Input) -> Result<Vec<Effect>, ChannelError> {
+        let step = self.channels[seat].decide(input, &self.keys[seat])?;
+        self.events[seat].extend_from_slice(step.events());
+        self.channels[seat].commit(step)
+    }
+
+    /// Plays a cell and brings the turn to the other seat.
+    fn play(&mut self, seat: usize, cell: u8) -> Turn {
+        let effects = self.feed(seat, Input::Play(vec![cell])).expect("a legal move");
+        let turn = sent_turn(&effects);
+        self.feed(1 - seat, Input::Turn(turn.clone())).expect("a good turn");
+        turn
+    }
+
+    /// A turn that `seat` signs whatever the rules say.
+    fn forge(&self, seat: usize, change: impl FnOnce(&mut Turn)) -> Turn {
+        let mut cheat = self.channels[seat].clone();
+        let step = cheat.decide(Input::Play(vec![free_cell(&cheat)]), &self.keys[seat]).expect("a legal move");
+        let mut turn = sent_turn(&cheat.commit(step).expect("fresh"));
+        change(&mut turn);
+        let digest = self.domain.digest(turn.state.hash(self.channels[0].id()).0);
+        turn.signature = self.keys[seat].sign(digest).expect("signs");
+        turn
+    }
+
+    fn conclude(&mut self) {
+        let digest = self.domain.digest(self.channels[0].state().hash(self.channels[0].id()).0);
+        let (signatures, operator) = (self.all_sign(digest), self.operator.sign(digest).expect("signs"));
+        for seat in 0..2 {
+            self.feed(seat, Input::Final { signatures: signatures.clone(), operator }).expect("final");
+        }
+    }
+}
+
+fn free_cell(channel: &Channel) -> u8 {
+    let board: [Option<Seat>; 9] = matchlock::rules::board(&channel.placed().position).expect("a board");
+    board.iter().position(Option::is_none).expect("a free cell") as u8
+}
+
+fn sent_turn(effects: &[Effect]) -> Turn {
+    effects
+        .iter()
+        .find_map(|effect| match effect {
+            Effect::Send(ToServer::Turn { turn, .. }) => Some(turn.clone()),
+            _ => None,
+        })
+        .expect("a turn was sent")
+}
+
+#[test]
+fn a_match_is_played_concluded_and_judged() {
+    let mut table = Table::open();
+    for (seat, cell) in [(0, 0), (1, 3), (0, 1), (1, 4), (0, 2)] {
+        table.play(seat, cell);
+    }
+    assert_eq!(table.channels[0].status(), Status::Over);
+    assert_eq!(table.channels[0].delta(), None, "nothing is certain before the operator signed");
+    table.conclude();
+    assert_eq!((table.channels[0].delta(), table.channels[1].delta()), (Some(100), Some(-100)));
+
+    let transcript = table.channels[1].transcript().expect("a transcript");
+    let verdict = judge(&transcript, &table.rules).expect("evidence");
+    assert!(verdict.concluded && verdict.guilty.is_none());
+    assert_eq!(verdict.payouts, [Amount::from_u64(200), Amount::ZERO]);
+    assert_eq!(transcript, table.channels[0].transcript().expect("a transcript"));
+    let id = transcript::id(table.channels[0].id(), &transcript.turns);
+    assert_ne!(id, transcript::id(table.channels[0].id(), &transcript.turns[1..]));
+}
+
+#[test]
+fn replaying_any_prefix_of_the_events_restores_the_channel() {
+    let mut table = Table::open();
+    for (seat, cell) in [(0, 0), (1, 3), (0, 1), (1, 4), (0, 2)] {
+        table.play(seat, cell);
+    }
+    table.conclude();
+    for seat in 0..2 {
+        let events = &table.events[seat];
+        for cut in 1..=events.len() {
+            let rules = table.rules.clone();
+            let restored = Channel::restore(events[..cut].iter().cloned(), |_| Some(rules)).expect("restores");
+            if cut == events.len() {
+                assert_eq!(restored.status(), Status::Concluded);
+                assert_eq!(restored.state(), table.channels[seat].state());
+                assert_eq!(restored.transcript(), table.channels[seat].transcript());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_client_that_crashed_before_the_write_signs_the_same_turn_again_and_no_other_after_it() {
+    let mut table = Table::open();
+    let channel = table.channels[0].clone();
+    let lost = channel.decide(Input::Play(vec![4]), &table.keys[0]).expect("legal");
+    drop(lost); // the write failed: nothing left, another move is as good
+    table.play(0, 5);
+    // Once durable, the turn is taken: the next wish is for the next turn, which is not this seat's.
+    let error = table.feed(0, Input::Play(vec![4])).expect_err("turn 1 is signed");
+    assert!(matches!(error, ChannelError::NotYourTurn { seat: Seat(0), mover: Seat(1), turn: 2 }));
+}
+
+#[test]
+fn a_step_decided_before_another_was_committed_is_refused() {
+    let mut table = Table::open();
+    let first = table.channels[0].decide(Input::Play(vec![4]), &table.keys[0]).expect("legal");
+    let second = table.channels[0].decide(Input::Play(vec![5]), &table.keys[0]).expect("legal");
+    table.channels[0].commit(first).expect("fresh");
+    assert!(matches!(table.channels[0].commit(second), Err(ChannelError::StaleStep)));
+}
+
+#[test]
+fn rubbish_changes_nothing() {
+    let mut table = Table::open();
+    table.play(0, 4);
+    let good = table.forge(1, |_| {});
+    let mut unsigned = good.clone();
+    unsigned.signature = table.keys[0].sign(B256::ZERO).expect("signs");
+    let mut gap = good.clone();
+    gap.state.turn = 7;
+    let before = table.events[0].len();
+    assert!(matches!(table.feed(0, Input::Turn(unsigned)), Err(ChannelError::Signature(_))));
+    assert!(matches!(table.feed(0, Input::Turn(gap)), Err(ChannelError::Gap { turn: 7, have: 1 })));
+    assert!(matches!(table.feed(0, Input::Play(vec![0])), Err(ChannelError::NotYourTurn { .. })));
+    assert!(matches!(table.feed(1, Input::Play(vec![4])), Err(ChannelError::Rules(_))), "the cell is taken");
+    assert!(matches!(table.feed(1, Input::Play(vec![200])), Err(ChannelError::Rules(_))));
+    assert!(matches!(table.feed(1, Input::Play(vec![1, 2, 3])), Err(ChannelError::Rules(_))));
+    assert_eq!(table.events[0].len(), before);
+    table.feed(0, Input::Turn(good.clone())).expect("still goes on");
+    assert!(table.feed(0, Input::Turn(good)).expect("a repeat").is_empty(), "a repeat does nothing");
+}
+
+#[test]
+fn every_signed_cheat_becomes_evidence_that_a_judge_confirms() {
+    type Cheat = fn(&mut Turn);
+    let cheats: [(&str, Cheat); 6] = [
+        ("an illegal move", |turn| {
+            turn.action = matchlock::rules::Action::Play { play: vec![4], link: None }.encode();
+            turn.state.action = keccak256(&turn.action);
+        }),
+        ("another board", |turn| turn.state.board = B256::ZERO),
+        ("more money", |turn| turn.state.payouts = vec![Amount::from_u64(1), Amount::from_u64(199)]),
+        ("another mover", |turn| turn.state.mover = 1),
+        ("a move that the header does not name", |turn| turn.state.action = B256::ZERO),
+        ("a header that links nowhere", |turn| turn.state.prev = Default::default()),
+    ];
+    for (name, cheat) in cheats {
+        let mut table = Table::open();
+        table.play(0, 4);
+        let turn = table.forge(1, cheat);
+        table.feed(0, Input::Turn(turn)).expect("evidence is a step");
+        let Status::Faulted(evidence) = table.channels[0].status() else { panic!("{name} went unnoticed") };
+        assert_eq!(evidence.seat, Seat(1), "{name}");
+        let verdict = judge(&table.channels[0].transcript().expect("open"), &table.rules).expect("evidence");
+        let guilty = verdict.guilty.expect(name);
+        assert_eq!((guilty.seat, guilty.turn), (Seat(1), 2), "{name}");
+        assert_eq!(verdict.payouts, [Amount::from_u64(200), Amount::ZERO], "{name}: the cheat never acted");
+    }
+}
+
+#[test]
+fn two_headers_for_one_turn_are_evidence() {
+    let mut table = Table::open();
+    let first = table.forge(0, |_| {});
+    let mut other = table.channels[0].clone();
+    let step = other.decide(Input::Play(vec![8]), &table.keys[0]).expect("legal");
+    let second = sent_turn(&other.commit(step).expect("fresh"));
+    table.feed(1, Input::Turn(first)).expect("good");
+    table.feed(1, Input::Turn(second)).expect("evidence");
+    let Status::Faulted(evidence) = table.channels[1].status() else { panic!("unnoticed") };
+    assert_eq!((evidence.seat, evidence.fault), (Seat(0), Fault::Equivocation));
+}
+
+#[test]
+fn terms_that_no_honest_seat_signs_are_refused() {
+    let table = Table::proposed();
+    let propose = |change: fn(&mut Proposal)| {
+        let mut proposal = Proposal {
+            domain: table.domain,
+            operator: table.operator.address(),
+            terms: table.terms.clone(),
+            players: table.channels[0].players().to_vec(),
+            seat: Seat(0),
+            secret: B256::repeat_byte(1),
+        };
+        change(&mut proposal);
+        Channel::propose(proposal, table.rules.clone(), &table.keys[0]).map(|_| ()).expect_err("refused")
+    };
+    assert!(matches!(propose(|p| p.terms.seats[1] = p.terms.seats[0]), ChannelError::Terms(_)));
+    assert!(matches!(propose(|p| p.terms.seeds[1] = p.terms.seeds[0]), ChannelError::Terms(_)));
+    assert!(matches!(propose(|p| p.terms.stakes.truncate(1)), ChannelError::Terms(_)));
+    assert!(matches!(propose(|p| p.terms.start = B256::ZERO), ChannelError::OtherStart));
+    assert!(matches!(propose(|p| p.terms.rules.0 = B256::ZERO), ChannelError::OtherRules));
+    assert!(matches!(propose(|p| p.terms.max_turns = 1_000_000), ChannelError::MaxTurns { .. }));
+    assert!(matches!(propose(|p| p.players.swap(0, 1)), ChannelError::Players));
+    assert!(matches!(propose(|p| p.secret = B256::ZERO), ChannelError::OtherAnchor));
+}
+
+#[test]
+fn a_guarantee_without_every_signature_opens_nothing() {
+    let mut table = Table::proposed();
+    let id = table.channels[0].id();
+    let (signatures, operator) = (table.all_sign(id.0), table.operator.sign(id.0).expect("signs"));
+    let swapped = vec![signatures[1], signatures[0]];
+    for (signatures, operator) in
+        [(swapped, operator), (signatures[..1].to_vec(), operator), (signatures.clone(), signatures[0])]
+    {
+        table.feed(0, Input::Guarantee { signatures, operator }).expect_err("not everyone's");
+    }
+    assert_eq!(table.channels[0].have(), None);
+    table.feed(0, Input::Cancelled).expect("given up");
+    assert_eq!(table.channels[0].delta(), Some(0), "stakes back");
+}
+
+#[test]
+fn a_transcript_cut_or_changed_anywhere_is_no_evidence_against_an_honest_seat() {
+    let mut table = Table::open();
+    for (seat, cell) in [(0, 0), (1, 3), (0, 1), (1, 4), (0, 2)] {
+        table.play(seat, cell);
+    }
+    table.conclude();
+    let transcript = table.channels[0].transcript().expect("a transcript");
+    let bytes = postcard::to_allocvec(&transcript).expect("encodes");
+    let mut refused = 0;
+    for at in (0..bytes.len()).step_by(7) {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 1;
+        let Ok(damaged) = postcard::from_bytes::<transcript::Transcript>(&damaged) else { continue };
+        match judge(&damaged, &table.rules) {
+            Err(_) => refused += 1,
+            Ok(verdict) => assert!(verdict.guilty.is_none(), "byte {at} frames an honest seat"),
+        }
+    }
+    assert!(refused > bytes.len() / 7 / 2);
+}
