@@ -1,0 +1,210 @@
+//! Why a contract refuses a call.
+
+use core::fmt;
+use std::{format, string::String};
+
+use alloy_primitives::Bytes;
+use alloy_sol_types::{Panic, Revert as Require, SolError, SolInterface};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::ProviderError;
+
+#[allow(missing_docs, reason = "documented in IArena.sol")]
+mod interface {
+    alloy_sol_types::sol! {
+        #[derive(Debug, PartialEq, Eq)]
+        interface Arena {
+            error NotOperator();
+            error NotCourt();
+            error WrongAsset();
+            error ZeroAmount();
+            error ZeroAddress();
+            error TooMuch();
+            error TokenShort(uint256 asked, uint256 delivered);
+            error PaymentFailed(address to);
+            error BadLength(uint256 expected, uint256 given);
+            error BadSignature(uint256 position);
+            error Expired(uint256 deadline);
+            error NothingToPay();
+            error NotAvailable(uint256 available);
+            error ExitIsOpen();
+            error ExitNotOpen();
+            error ExitWindowOver();
+            error ExitWindowRuns(uint256 exitAt);
+            error BadTerms();
+            error BadPayouts();
+            error NotFinal();
+            error BadSeat(uint256 seat);
+            error MatchExpired();
+            error MatchConcluded();
+            error MatchDisputed();
+            error MatchSettled();
+            error AlreadyLocked();
+            error NotLocked();
+            error StillLocked();
+            error NotApplied(uint8 reason);
+            error WrongClaims(uint256 live, uint256 given);
+            error NoClaim(bytes32 matchId);
+            error NoticeRuns(uint256 from, uint256 until);
+            error PoolOwes(uint256 owed);
+            error BadSplit();
+        }
+    }
+}
+
+/// The arena's own errors.
+pub use interface::Arena::ArenaErrors as ContractError;
+
+/// A contract refused a call: nothing changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revert {
+    /// What the contract returned; empty where it said nothing, or the node kept it.
+    pub data: Bytes,
+}
+
+impl Revert {
+    /// The revert that an error of a node stands for; `None` for any other error.
+    pub fn of(error: &ProviderError) -> Option<Revert> {
+        let ProviderError::Rpc { code, message, data } = error else { return None };
+        let data = data.as_ref().and_then(revert_data);
+        // 3 is geth's code; others only say it in words, each its own.
+        let reverted = *code == 3 || message.contains("revert") || data.is_some();
+        reverted.then(|| Revert { data: data.unwrap_or_default() })
+    }
+
+    /// The arena's error, if it is one.
+    pub fn contract(&self) -> Option<ContractError> {
+        ContractError::abi_decode(&self.data).ok()
+    }
+}
+
+/// The bytes in an error's `data`, wherever this node puts them.
+fn revert_data(data: &Value) -> Option<Bytes> {
+    match data {
+        // Some put words in front: "Reverted 0x...".
+        Value::String(text) => text.split_whitespace().find(|word| word.starts_with("0x"))?.parse().ok(),
+        Value::Object(fields) => {
+            ["data", "originalError", "result"].iter().filter_map(|name| fields.get(*name)).find_map(revert_data)
+        }
+        _ => None,
+    }
+}
+
+impl std::error::Error for Revert {}
+
+impl fmt::Display for Revert {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(error) = self.contract() {
+            return f.write_str(&explain(&error));
+        }
+        if let Ok(require) = Require::abi_decode(&self.data) {
+            return write!(f, "the contract refuses: {}", require.reason);
+        }
+        if let Ok(panic) = Panic::abi_decode(&self.data) {
+            return write!(f, "the contract failed: {panic}");
+        }
+        match self.data.get(..4) {
+            None => write!(f, "the contract refuses without a reason"),
+            Some(selector) => {
+                write!(f, "the contract refuses with error {}", alloy_primitives::hex::encode_prefixed(selector))
+            }
+        }
+    }
+}
+
+fn explain(error: &ContractError) -> String {
+    use ContractError as E;
+    match error {
+        E::NotOperator(_) => "only the operator may do this".into(),
+        E::NotCourt(_) => "only the court may do this".into(),
+        E::WrongAsset(_) => "the arena holds the other kind of asset: coin or token".into(),
+        E::ZeroAmount(_) => "the amount must be above zero".into(),
+        E::ZeroAddress(_) => "the zero address cannot be used here".into(),
+        E::TooMuch(_) => "the amount does not fit the record: use a smaller one".into(),
+        E::TokenShort(e) => {
+            format!("the token delivered {} of {}: tokens that take a fee are not supported", e.delivered, e.asked)
+        }
+        E::PaymentFailed(e) => format!("{} does not accept the payment", e.to),
+        E::BadLength(e) => format!("{} bytes were given where {} are needed", e.given, e.expected),
+        E::BadSignature(e) => {
+            format!(
+                "signature {} (seats in order, then the operator) is missing, malformed or another key's",
+                e.position
+            )
+        }
+        E::Expired(e) => format!("the deadline {} is over: ask for a new withdrawal", e.deadline),
+        E::NothingToPay(_) => "there is nothing new to pay".into(),
+        E::NotAvailable(e) => format!("the account can pay only {} now", e.available),
+        E::ExitIsOpen(_) => "the account was closed by an exit: use a new account".into(),
+        E::ExitNotOpen(_) => "no exit is open: open one first".into(),
+        E::ExitWindowOver(_) => "the exit window has passed".into(),
+        E::ExitWindowRuns(e) => format!("the exit window runs until {}: wait for it", e.exitAt),
+        E::BadTerms(_) => "the match's terms are malformed (R4.10)".into(),
+        E::BadPayouts(_) => "the payouts exceed the stakes, or are not one per seat".into(),
+        E::NotFinal(_) => "the state is not final".into(),
+        E::BadSeat(e) => format!("there is no seat {}", e.seat),
+        E::MatchExpired(_) => "the match is past its expiry".into(),
+        E::MatchConcluded(_) => "the match has its outcome already".into(),
+        E::MatchDisputed(_) => "the match is in dispute already".into(),
+        E::MatchSettled(_) => "the match is settled already".into(),
+        E::AlreadyLocked(_) => "the stake is locked already".into(),
+        E::NotLocked(_) => "the stake is not locked".into(),
+        E::StillLocked(_) => "the match is neither settled, concluded nor expired".into(),
+        E::NotApplied(e) => format!("the statement was not applied: {}", skip_reason(e.reason)),
+        E::WrongClaims(e) => {
+            format!("the account has {} live claims, {} were given: give all, in order", e.live, e.given)
+        }
+        E::NoClaim(e) => format!("match {} is neither a live claim nor a locked stake of the account", e.matchId),
+        E::NoticeRuns(e) => format!("the notice runs: possible from {} until {}", e.from, e.until),
+        E::PoolOwes(e) => format!("the pool owes players {}: nothing else is paid before", e.owed),
+        E::BadSplit(_) => "1 to 8 beneficiaries with basis points that add up to 10,000 are needed".into(),
+    }
+}
+
+/// `Skip` of IArena.sol in words (R6.8).
+fn skip_reason(reason: u8) -> &'static str {
+    match reason {
+        1 => "the account's signature is malformed",
+        2 => "the account's key is the operator's",
+        3 => "its set does not exceed the settled one",
+        4 => "it would take the account below its locked stakes",
+        5 => "the pool cannot cover the credit",
+        6 => "the account has live claims: settle it with them",
+        7 => "the exit window is over and money is due: finish the exit first",
+        8 => "the receipt is not the operator's",
+        9 => "a number does not fit its field",
+        _ => "for a reason that this version does not know",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn rpc(code: i64, message: &str, data: Option<Value>) -> ProviderError {
+        ProviderError::Rpc { code, message: message.into(), data }
+    }
+
+    #[test]
+    fn reverts_are_found_wherever_a_node_puts_them() {
+        let error =
+            ContractError::NotAvailable(interface::Arena::NotAvailable { available: alloy_primitives::U256::from(7) });
+        let hex = alloy_primitives::hex::encode_prefixed(error.abi_encode());
+        for data in [
+            json!(hex),
+            json!({ "data": hex }),
+            json!({ "originalError": { "data": hex } }),
+            json!(format!("Reverted {hex}")),
+        ] {
+            let revert = Revert::of(&rpc(-32000, "VM Exception", Some(data))).expect("a revert");
+            assert!(matches!(revert.contract(), Some(ContractError::NotAvailable(_))));
+            assert_eq!(revert.to_string(), "the account can pay only 7 now");
+        }
+        assert_eq!(Revert::of(&rpc(3, "execution reverted", None)), Some(Revert::default()));
+        assert_eq!(Revert::of(&rpc(-32000, "nonce too low", None)), None);
+        assert_eq!(Revert::of(&ProviderError::Rejected), None);
+    }
+}
