@@ -11,7 +11,7 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use crate::{
     Clock, Config, OpenError, accounts,
     draft::{self, Draft, Timing},
-    error::{ChainError, Refusal},
+    error::ChainError,
     evm::{self, Rules},
     pool::{Pool, Pooled},
     request::CallRequest,
@@ -309,9 +309,6 @@ impl Chain {
     fn accept(&self, signed: Signed) -> Result<B256, ChainError> {
         let hash = signed.hash();
         let mut draft = self.draft()?;
-        if draft.state.view().place_of(hash)?.is_some() {
-            return Err(Refusal::AlreadyKnown.into());
-        }
         signed.check_against(&draft.state, draft.base_fee())??;
         let replaced = draft.pool.admit(&signed)?;
         draft.enqueue(signed, replaced);

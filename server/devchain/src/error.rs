@@ -102,7 +102,7 @@ pub enum Refusal {
         /// The least it needs.
         needed: u64,
     },
-    /// This very transaction is waiting or mined.
+    /// This very transaction is waiting already.
     #[error("already known")]
     AlreadyKnown,
     /// Another transaction waits with this nonce and pays too much to be replaced for this one's fee.

@@ -41,7 +41,7 @@ fn every_refusal_has_its_error_and_changes_nothing() {
             "only replay-protected (EIP-155) transactions allowed over RPC",
             sign(alice(), TxLegacy { chain_id: None, ..legacy(1) }),
         ),
-        ("already known", sign(alice(), transfer(0))),
+        ("nonce too low", sign(alice(), transfer(0))),
         ("transaction type not supported", vec![3, 0xc0].into()),
         ("transaction type not supported", vec![0x20, 0xc0].into()),
     ];

@@ -137,3 +137,37 @@ fn a_long_chain_opens_at_once() {
     println!("opened 5000 blocks and answered in {elapsed:?}");
     assert!(elapsed.as_millis() < 100, "{elapsed:?}");
 }
+
+/// Not a test but a figure: `cargo test -p matchlock-devchain --test restart -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn how_long_things_take() {
+    let scratch = Scratch::new("figures");
+    let bench = Bench::open(Some(&scratch.0));
+    let contract = bench.deploy(&counter());
+    let count = 3_000;
+    let raws: Vec<_> = (1..=count).map(|nonce| sign(alice(), transfer(nonce))).collect();
+    let start = Instant::now();
+    for raw in &raws {
+        bench.send(raw);
+    }
+    println!("transfer, durable: {:?} each", start.elapsed() / count as u32);
+    let start = Instant::now();
+    for _ in 0..count {
+        bench.rpc("eth_call", json!([{ "to": contract }]));
+    }
+    println!("eth_call: {:?} each", start.elapsed() / count as u32);
+    let start = Instant::now();
+    bench.rpc("eth_getLogs", json!([{ "fromBlock": "0x0", "address": contract }]));
+    println!("eth_getLogs over {count} blocks: {:?}", start.elapsed());
+    let start = Instant::now();
+    bench.rpc("anvil_reorg", json!([1_000, []]));
+    println!("reorg of 1000 blocks: {:?}", start.elapsed());
+    drop(bench);
+    let start = Instant::now();
+    let bench = Bench::open(Some(&scratch.0));
+    bench.number();
+    println!("open and first answer: {:?}", start.elapsed());
+    let size = std::fs::metadata(scratch.0.join("chain.redb")).unwrap().len();
+    println!("file: {} KiB", size / 1024);
+}

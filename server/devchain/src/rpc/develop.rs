@@ -26,15 +26,16 @@ pub(crate) fn answer(chain: &Chain, method: &str, params: &Params) -> Result<Val
             Ok(Value::Null)
         }
         ("evm_mine", _) => {
-            let timestamp = match params.value(0) {
-                // anvil's long form.
+            // anvil's long form is an object; the short one is the timestamp alone.
+            let options = match params.value(0) {
                 Some(Value::Object(options)) => {
-                    let timestamp = options.get("timestamp").cloned().unwrap_or_default();
-                    Params::new(json!([timestamp]))?.quantity(0, "timestamp")?
+                    let option = |name| options.get(name).cloned().unwrap_or_default();
+                    Params::new(json!([option("timestamp"), option("blocks")]))?
                 }
-                _ => params.quantity(0, "timestamp")?,
+                timestamp => Params::new(json!([timestamp]))?,
             };
-            chain.mine(1, None, timestamp)?;
+            let blocks = options.quantity(1, "blocks")?.unwrap_or(1);
+            chain.mine(blocks, None, options.quantity(0, "timestamp")?)?;
             Ok(json!("0x0"))
         }
         (_, Some("mine")) => {

@@ -165,6 +165,7 @@ fn receipt(block: &Block, index: usize, entry: &Entry, gas_used: u64, logs_befor
         "transactionIndex": quantity(index as u64),
         "blockHash": block.hash,
         "blockNumber": quantity(block.header.number),
+        "blockTimestamp": quantity(block.header.timestamp),
         "from": sender,
         "to": transaction.to(),
         "contractAddress": created,
