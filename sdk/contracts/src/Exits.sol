@@ -25,7 +25,7 @@ abstract contract Exits is Outcomes {
         Account record = _accounts[account];
         bytes32 digest = withdrawalDigest(account, total, deadline, _receiptOf(account, record));
         _expectSigner(key, digest, accountSig, 0);
-        _expectSigner(OPERATOR, digest, operatorSig, 1);
+        if (_recover(digest, operatorSig, 0) != OPERATOR) revert BadSignature(1);
 
         Side side = _sides[account];
         if (total <= side.withdrawn()) revert NothingToPay();

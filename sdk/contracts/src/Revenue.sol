@@ -37,6 +37,7 @@ abstract contract Revenue is Ledger {
     constructor(uint32 exitWindow_, address[] memory beneficiaries, uint16[] memory basisPoints) {
         if (exitWindow_ == 0) revert ZeroAmount();
         EXIT_WINDOW = exitWindow_;
+        _aging.epoch = uint40(_epoch());
         if (beneficiaries.length == 0) {
             beneficiaries = new address[](1);
             beneficiaries[0] = OPERATOR;
