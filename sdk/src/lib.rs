@@ -12,6 +12,8 @@ pub mod chain;
 pub mod chance;
 pub mod channel;
 pub mod check;
+#[cfg(feature = "client")]
+pub mod client;
 #[doc(hidden)]
 pub mod doc;
 pub mod game;

@@ -24,8 +24,8 @@ use crate::{
     rules::{Rules, RulesId},
     sign::{self, Signature, Signer, SignerError},
     wire::{
-        About, AccountView, Due, Have, Offer, Pair, Refusal, ResultLeaf, TableId, TableInfo, TableSpec, ToClient, ToServer,
-        Welcome,
+        About, AccountView, Due, Have, Offer, Pair, Refusal, ResultLeaf, TableId, TableInfo, TableSpec, ToClient,
+        ToServer, Welcome,
     },
 };
 
@@ -151,6 +151,8 @@ pub enum SessionNotice {
     Seated { tag: u32, table: TableId },
     /// Left a table.
     Left { tag: u32, table: TableId },
+    /// The seat taken under this tag is gone: its player left, or the connection did.
+    Unseated { tag: u32 },
     /// A match was proposed for the seat taken under this tag, and agreed to.
     Matched { tag: u32, match_id: MatchId },
     /// Something happened in a match.
@@ -376,6 +378,11 @@ impl Session {
                 for frame in self.channels.values().filter_map(Channel::resend) {
                     step.send(frame);
                 }
+                // A new connection sits at no table.
+                for tag in self.waiting.keys() {
+                    step.changes.push(Change::Gone(*tag));
+                    step.notify(SessionNotice::Unseated { tag: *tag });
+                }
                 self.adopt(&view, &mut step)?;
                 step.changes.push(Change::View(view.clone()));
                 step.notify(SessionNotice::Ready(view));
@@ -390,8 +397,10 @@ impl Session {
                 step.notify(SessionNotice::Seated { tag, table });
             }
             ToClient::Left { tag, table } => {
-                let seat = self.waiting.iter().find(|(_, waiting)| waiting.table == Some(table));
-                step.changes.extend(seat.map(|(tag, _)| Change::Gone(*tag)));
+                if let Some((tag, _)) = self.waiting.iter().find(|(_, waiting)| waiting.table == Some(table)) {
+                    step.changes.push(Change::Gone(*tag));
+                    step.notify(SessionNotice::Unseated { tag: *tag });
+                }
                 step.notify(SessionNotice::Left { tag, table });
             }
             ToClient::Proposal { table, terms, players } => return self.proposal(table, terms, players),
@@ -440,9 +449,10 @@ impl Session {
                 }
             }
             ToClient::Settled { statement, batch } => {
-                let settled = self.channels.values().filter(|channel| {
-                    channel.delta().is_some() && statement.set.contains(channel.index())
-                });
+                let settled = self
+                    .channels
+                    .values()
+                    .filter(|channel| channel.delta().is_some() && statement.set.contains(channel.index()));
                 let matches: Vec<_> = settled.map(Channel::id).collect();
                 step.records.extend(matches.iter().map(|match_id| Record::Settled { match_id: *match_id }));
                 step.notify(SessionNotice::Settled { statement, batch, matches });
@@ -504,7 +514,8 @@ impl Session {
         let used: BTreeSet<u32> = waiting.chain(self.channels.values().map(Channel::index)).collect();
         let set = self.signed.statement.set;
         let mut candidates = set.oldest_open().max(self.floor)..MAX_THROUGH - 1;
-        let index = candidates.find(|index| !used.contains(index) && !set.contains(*index)).ok_or(SessionError::Exhausted)?;
+        let index =
+            candidates.find(|index| !used.contains(index) && !set.contains(*index)).ok_or(SessionError::Exhausted)?;
         let offer = Offer { index, anchor: channel::anchor(self.secret(index), &**rules) };
         step.changes.push(Change::Waiting(tag, Waiting { table, offer, wanted }));
         Ok(offer)
@@ -650,7 +661,8 @@ impl Session {
 
     /// Matches in play.
     pub fn open(&self) -> impl Iterator<Item = &Channel> {
-        self.channels().filter(|channel| matches!(channel.status(), Status::Opening | Status::Open { .. } | Status::Over))
+        self.channels()
+            .filter(|channel| matches!(channel.status(), Status::Opening | Status::Open { .. } | Status::Over))
     }
 
     /// The newest statement that both parties signed: with it this account can exit alone (R3.7).

@@ -128,7 +128,8 @@ pub fn judge(transcript: &Transcript, rules: &Arc<dyn Rules>) -> Result<Verdict,
     let seats = terms.seats.len();
     let id = terms.id(domain);
     let separator = domain.separator();
-    let (state, placed) = channel::start(terms, &**rules).map_err(|error| TranscriptError::Start(alloc::format!("{error}")))?;
+    let (state, placed) =
+        channel::start(terms, &**rules).map_err(|error| TranscriptError::Start(alloc::format!("{error}")))?;
 
     if players.len() != seats {
         return Err(TranscriptError::Lengths { what: "players" });
@@ -146,8 +147,11 @@ pub fn judge(transcript: &Transcript, rules: &Arc<dyn Rules>) -> Result<Verdict,
         let signers = players.iter().map(|player| player.key).chain(operator.then_some(transcript.operator));
         for (i, (signer, signature)) in signers.zip(signatures).enumerate() {
             let who = || if i < seats { alloc::format!("{}", Seat(i as u8)) } else { "the operator".into() };
-            sign::verify(digest, signature, signer)
-                .map_err(|error| TranscriptError::Signature { what, who: who(), error })?;
+            sign::verify(digest, signature, signer).map_err(|error| TranscriptError::Signature {
+                what,
+                who: who(),
+                error,
+            })?;
         }
         Ok(())
     };
@@ -187,7 +191,13 @@ pub(crate) struct Cursor {
 
 impl Cursor {
     /// The place after a turn whose signature was checked, or what its author broke.
-    pub(crate) fn follow(&self, id: MatchId, terms: &MatchTerms, rules: &dyn Rules, turn: &Turn) -> Result<Cursor, Fault> {
+    pub(crate) fn follow(
+        &self,
+        id: MatchId,
+        terms: &MatchTerms,
+        rules: &dyn Rules,
+        turn: &Turn,
+    ) -> Result<Cursor, Fault> {
         let seat = self.state.mover().ok_or(Fault::AfterTheEnd)?;
         if turn.state.turn != self.state.turn + 1 || turn.state.prev != self.hash {
             return Err(Fault::Unlinked);
@@ -215,7 +225,9 @@ impl Cursor {
             Some(signed) if signed.action != state.action => return Err(Fault::Header { field: HeaderField::Move }),
             Some(signed) if signed.board != state.board => return Err(Fault::Header { field: HeaderField::Board }),
             Some(signed) if signed.mover != state.mover => return Err(Fault::Header { field: HeaderField::Mover }),
-            Some(signed) if signed.payouts != state.payouts => return Err(Fault::Header { field: HeaderField::Payouts }),
+            Some(signed) if signed.payouts != state.payouts => {
+                return Err(Fault::Header { field: HeaderField::Payouts });
+            }
             _ => {}
         }
         let hash = state.hash(id);

@@ -1,0 +1,376 @@
+//! The connected client for native programs: a [`Session`] with a socket, a store and a clock.
+//!
+//! ```no_run
+//! # use std::sync::Arc;
+//! # use matchlock::{client::*, doc::TicTacToe, game::Amount, rules::GameRules, sign::Key};
+//! # async fn run(key: Key, owner: alloy_primitives::Address) -> Result<(), ClientError> {
+//! let client = Client::connect(ClientConfig {
+//!     url: "ws://127.0.0.1:7777/ws".into(),
+//!     owner,
+//!     signer: Arc::new(key),
+//!     rules: vec![GameRules::shared(TicTacToe, Default::default())],
+//!     store: RedbStore::open("player.redb")?,
+//! })
+//! .await?;
+//! let mut game = client.quick(&TicTacToe, Default::default(), Seats::two(Amount::from_u64(1000))).await?;
+//! while let Some(event) = game.event().await {
+//!     if let Some(board) = game.my_turn()? {
+//!         let free = board.iter().position(Option::is_none).expect("a free cell");
+//!         game.play(&(free as u8)).await?;
+//!     }
+//!     if matches!(event, MatchEvent::Concluded) {
+//!         break;
+//!     }
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! One task owns the session. Handles send it wishes and get answers; each also has a polled form (`try_event`), for
+//! games with a frame loop of their own.
+
+mod actor;
+mod matches;
+mod store;
+
+use std::{boxed::Box, sync::Arc, vec::Vec};
+
+use alloc::string::String;
+use alloy_primitives::{Address, B256};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+pub use matches::{GameMatch, Match, MatchEvent, Snapshot};
+pub use store::{MemoryStore, RedbStore, Store, StoreError};
+
+use crate::{
+    abi::{MatchId, Withdrawal},
+    account::{AccountId, Player},
+    game::{Amount, BasisPoints, Game},
+    rules::{GameRules, Rules, RulesError, RulesId},
+    session::{Session, SessionError, SessionInput, SessionNotice, Wanted},
+    sign::{Signature, Signer},
+    wire::{AccountView, Refusal, ResultLeaf, TableId, TableInfo, TableSpec, Welcome},
+};
+
+/// What a client needs.
+pub struct ClientConfig<S> {
+    /// The server's WebSocket address, `ws://host:port/ws`.
+    pub url: String,
+    /// The wallet that gets the money.
+    pub owner: Address,
+    /// The account key.
+    pub signer: Arc<dyn Signer>,
+    /// The rules of every game that is played, or may still be open.
+    pub rules: Vec<Arc<dyn Rules>>,
+    /// Where everything signed is kept.
+    pub store: S,
+}
+
+/// A player at a server. Clones are handles to the same player.
+#[derive(Clone)]
+pub struct Client {
+    player: Player,
+    welcome: Welcome,
+    commands: mpsc::Sender<Command>,
+    events: broadcast::Sender<ClientEvent>,
+    link: watch::Receiver<Link>,
+}
+
+/// The state of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// Logged in.
+    Online,
+    /// Lost; the client reconnects by itself and goes on where it stood.
+    Offline,
+    /// Closed for good.
+    Closed,
+}
+
+/// What happens outside of matches.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ClientEvent {
+    /// The connection changed.
+    Link(Link),
+    /// Something happened to the account.
+    Notice(SessionNotice),
+    /// The server sent something that makes no sense, or that nobody honest would; it was ignored.
+    Suspicious(String),
+}
+
+/// A table for so many, at this stake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seats {
+    /// How many play.
+    pub seats: u8,
+    /// What each stakes.
+    pub stake: Amount,
+    /// Seconds a seat may think.
+    pub clock: u32,
+    /// Not listed in the lobby.
+    pub private: bool,
+}
+
+impl Seats {
+    /// A listed table for two, with 60 seconds to think.
+    pub fn two(stake: Amount) -> Seats {
+        Seats::of(2, stake)
+    }
+
+    /// A listed table with 60 seconds to think.
+    pub fn of(seats: u8, stake: Amount) -> Seats {
+        Seats { seats, stake, clock: 60, private: false }
+    }
+
+    /// As the lobby describes a table of these rules.
+    pub fn spec(self, rules: RulesId) -> TableSpec {
+        TableSpec { rules, seats: self.seats, stake: self.stake, clock: self.clock, private: self.private }
+    }
+}
+
+/// A withdrawal that both parties signed; anybody may submit it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignedWithdrawal {
+    /// Whose.
+    pub player: Player,
+    /// What was signed.
+    pub withdrawal: Withdrawal,
+    /// By the account.
+    pub account: Signature,
+    /// By the operator.
+    pub operator: Signature,
+}
+
+/// A settled result with its proof.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// The batch.
+    pub batch: u32,
+    /// The result.
+    pub result: ResultLeaf,
+    /// Siblings from the leaf to the root.
+    pub path: Vec<B256>,
+}
+
+/// Why a wish was not granted. Nothing has changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The server does not answer.
+    #[error("no server at {url}: {reason}")]
+    Unreachable {
+        /// Where.
+        url: String,
+        /// In the system's words.
+        reason: String,
+    },
+    /// The server speaks another protocol, or none.
+    #[error("{0} is no Matchlock server of this version")]
+    NotAServer(String),
+    /// The server said no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The session said no.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// The rules said no.
+    #[error(transparent)]
+    Rules(#[from] RulesError),
+    /// What was to be signed could not be stored, so it was not signed.
+    #[error("not signed, because it could not be stored: {0}")]
+    Store(#[from] StoreError),
+    /// The match was never opened; stakes are back.
+    #[error("the match was never opened; stakes are back")]
+    Cancelled,
+    /// The client was closed.
+    #[error("the client is closed")]
+    Closed,
+}
+
+/// What a handle asks of the task that owns the session.
+enum Command {
+    Input(SessionInput, oneshot::Sender<Result<(), ClientError>>),
+    Seat(Box<dyn FnOnce(u32) -> SessionInput + Send>, oneshot::Sender<Result<Match, ClientError>>),
+    Ask(Box<dyn FnOnce(u32) -> SessionInput + Send>, oneshot::Sender<Result<SessionNotice, ClientError>>),
+    Look(Box<dyn FnOnce(&Session) + Send>),
+    Resume(oneshot::Sender<Vec<Match>>),
+    Close(oneshot::Sender<()>),
+}
+
+impl Client {
+    /// Connects, logs in, and takes up the matches that were open.
+    ///
+    /// # Errors
+    /// The server cannot be reached or is another one than this account plays at, or the store cannot be read. Later losses of
+    /// the connection are no errors: the client reconnects.
+    pub async fn connect<S: Store>(config: ClientConfig<S>) -> Result<Client, ClientError> {
+        actor::start(config).await
+    }
+
+    /// Owner and account key.
+    pub fn player(&self) -> Player {
+        self.player
+    }
+
+    /// The account.
+    pub fn account(&self) -> AccountId {
+        self.player.account()
+    }
+
+    /// What the server said first: where it settles, what it plays.
+    pub fn welcome(&self) -> &Welcome {
+        &self.welcome
+    }
+
+    /// The state of the connection, to be watched.
+    pub fn link(&self) -> watch::Receiver<Link> {
+        self.link.clone()
+    }
+
+    /// What happens outside of matches from now on. A reader that falls 256 events behind loses the oldest.
+    pub fn events(&self) -> broadcast::Receiver<ClientEvent> {
+        self.events.subscribe()
+    }
+
+    /// Sits down at any table like this, and waits for the match to open.
+    ///
+    /// # Errors
+    /// The bankroll is too small, the server says no, or nobody came.
+    pub async fn quick<G: Game>(&self, game: &G, fee: BasisPoints, seats: Seats) -> Result<GameMatch<G>, ClientError> {
+        let spec = seats.spec(GameRules::new(game.clone(), fee).id());
+        self.quick_match(spec).await.map(GameMatch::new)
+    }
+
+    /// The same for rules known by their id only.
+    ///
+    /// # Errors
+    /// As [`quick`](Client::quick).
+    pub async fn quick_match(&self, spec: TableSpec) -> Result<Match, ClientError> {
+        self.seat(move |tag| SessionInput::Quick { tag, spec }).await
+    }
+
+    /// Opens a table, and waits for the match to open. A private table's number is in
+    /// [`SessionNotice::Seated`].
+    ///
+    /// # Errors
+    /// As [`quick`](Client::quick).
+    pub async fn create(&self, spec: TableSpec) -> Result<Match, ClientError> {
+        self.seat(move |tag| SessionInput::Create { tag, spec }).await
+    }
+
+    /// Sits down at this table if it is what is wanted, and waits for the match to open.
+    ///
+    /// # Errors
+    /// As [`quick`](Client::quick), and the table is gone or full.
+    pub async fn join(&self, table: TableId, wanted: Wanted) -> Result<Match, ClientError> {
+        self.seat(move |tag| SessionInput::Join { tag, table, wanted }).await
+    }
+
+    /// Leaves a table that is not full yet.
+    ///
+    /// # Errors
+    /// There is no such table, or its match has begun.
+    pub async fn leave(&self, table: TableId) -> Result<(), ClientError> {
+        match self.ask(move |tag| SessionInput::Leave { tag, table }).await? {
+            SessionNotice::Left { .. } => Ok(()),
+            _ => Err(SessionError::Unexpected.into()),
+        }
+    }
+
+    /// Listed tables, of these rules or all.
+    ///
+    /// # Errors
+    /// The server says no.
+    pub async fn tables(&self, rules: Option<RulesId>) -> Result<Vec<TableInfo>, ClientError> {
+        match self.ask(move |tag| SessionInput::List { tag, rules }).await? {
+            SessionNotice::Tables { tables, .. } => Ok(tables),
+            _ => Err(SessionError::Unexpected.into()),
+        }
+    }
+
+    /// The matches that were open when the client started, for it to go on with. Each is given out once.
+    ///
+    /// # Errors
+    /// The client is closed.
+    pub async fn resumed(&self) -> Result<Vec<Match>, ClientError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Command::Resume(answer)).await?;
+        answered.await.map_err(|_| ClientError::Closed)
+    }
+
+    /// The account as the server sees it now.
+    ///
+    /// # Errors
+    /// The server says no.
+    pub async fn account_view(&self) -> Result<AccountView, ClientError> {
+        match self.ask(|tag| SessionInput::Account { tag }).await? {
+            SessionNotice::Account { account, .. } => Ok(account),
+            _ => Err(SessionError::Unexpected.into()),
+        }
+    }
+
+    /// A withdrawal of this much, signed by both parties; the money moves once it is submitted to the arena. The
+    /// server settles first what is not on the chain yet.
+    ///
+    /// # Errors
+    /// More than is available, or the server says no.
+    pub async fn withdraw(&self, amount: Amount) -> Result<SignedWithdrawal, ClientError> {
+        match self.ask(move |tag| SessionInput::Withdraw { tag, amount }).await? {
+            SessionNotice::Withdrawal { withdrawal, account, operator, .. } => {
+                Ok(SignedWithdrawal { player: self.player, withdrawal, account, operator })
+            }
+            _ => Err(SessionError::Unexpected.into()),
+        }
+    }
+
+    /// The proof of a settled match.
+    ///
+    /// # Errors
+    /// It is not settled on the chain yet.
+    pub async fn prove(&self, match_id: MatchId) -> Result<Proof, ClientError> {
+        match self.ask(move |tag| SessionInput::Prove { tag, match_id }).await? {
+            SessionNotice::Proof { batch, result, path, .. } => Ok(Proof { batch, result, path }),
+            _ => Err(SessionError::Unexpected.into()),
+        }
+    }
+
+    /// Looks at the session: statements, pairs, transcripts.
+    ///
+    /// # Errors
+    /// The client is closed.
+    pub async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Session) -> T + Send + 'static,
+    ) -> Result<T, ClientError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Command::Look(Box::new(move |session| drop(answer.send(look(session)))))).await?;
+        answered.await.map_err(|_| ClientError::Closed)
+    }
+
+    /// Closes the connection and the store.
+    pub async fn close(self) {
+        let (done, closed) = oneshot::channel();
+        if self.commands.send(Command::Close(done)).await.is_ok() {
+            let _ = closed.await;
+        }
+    }
+
+    async fn seat(&self, input: impl FnOnce(u32) -> SessionInput + Send + 'static) -> Result<Match, ClientError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Command::Seat(Box::new(input), answer)).await?;
+        answered.await.map_err(|_| ClientError::Closed)?
+    }
+
+    async fn ask(
+        &self,
+        input: impl FnOnce(u32) -> SessionInput + Send + 'static,
+    ) -> Result<SessionNotice, ClientError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Command::Ask(Box::new(input), answer)).await?;
+        answered.await.map_err(|_| ClientError::Closed)?
+    }
+
+    async fn send(&self, command: Command) -> Result<(), ClientError> {
+        self.commands.send(command).await.map_err(|_| ClientError::Closed)
+    }
+}

@@ -1,0 +1,421 @@
+//! The task that owns a session: one socket, one store, one step at a time.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use alloc::{string::String, string::ToString, vec::Vec};
+use futures_util::{SinkExt, StreamExt};
+use tokio::{
+    net::TcpStream,
+    sync::{broadcast, mpsc, oneshot, watch},
+    time::{Instant, timeout},
+};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async_with_config,
+    tungstenite::{
+        Message,
+        client::IntoClientRequest,
+        http::{HeaderValue, header::SEC_WEBSOCKET_PROTOCOL},
+        protocol::WebSocketConfig,
+    },
+};
+
+use super::{Client, ClientConfig, ClientError, ClientEvent, Command, Link, Match, MatchEvent, Snapshot, Store};
+use crate::{
+    abi::MatchId,
+    channel::Notice,
+    session::{Session, SessionEffect, SessionInput, SessionNotice},
+    wire::{self, About, MAX_FRAME, Refusal, SUBPROTOCOL, ToClient, ToServer, Welcome},
+};
+
+/// How long connecting and the server's first frames may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// A sign of life is sent this often ...
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// ... and a server that gave none for this long is gone.
+const SILENCE: Duration = Duration::from_secs(45);
+/// Pauses between attempts to reconnect, doubling from the first to the last.
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// Wishes that wait for the task.
+const COMMANDS: usize = 64;
+/// Events that a slow reader of [`Client::events`] may fall behind.
+const EVENTS: usize = 256;
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+pub(super) async fn start<S: Store>(config: ClientConfig<S>) -> Result<Client, ClientError> {
+    let ClientConfig { url, owner, signer, rules, mut store } = config;
+    let mut session = Session::new(owner, signer, rules, store.load()?)?;
+    let (socket, welcome) = connect(&url, &mut session, &mut store).await?;
+
+    let (commands, wishes) = mpsc::channel(COMMANDS);
+    let (events, _) = broadcast::channel(EVENTS);
+    let (link, links) = watch::channel(Link::Online);
+    let client =
+        Client { player: session.player(), welcome, commands: commands.clone(), events: events.clone(), link: links };
+    let mut actor = Actor {
+        url,
+        session,
+        store,
+        commands: commands.downgrade(),
+        events,
+        link,
+        tags: 0,
+        asked: BTreeMap::new(),
+        seating: BTreeMap::new(),
+        opening: BTreeMap::new(),
+        matches: BTreeMap::new(),
+        resumed: Vec::new(),
+    };
+    let open: Vec<MatchId> = actor.session.open().map(|channel| channel.id()).collect();
+    for id in open {
+        let handle = actor.handle(id);
+        actor.resumed.extend(handle);
+    }
+    tokio::spawn(async move { actor.run(socket, wishes).await });
+    Ok(client)
+}
+
+/// Connects, checks the server, and logs in; what was missed follows.
+async fn connect<S: Store>(url: &str, session: &mut Session, store: &mut S) -> Result<(Socket, Welcome), ClientError> {
+    let unreachable = |reason: String| ClientError::Unreachable { url: url.to_string(), reason };
+    let not_a_server = || ClientError::NotAServer(url.to_string());
+    let mut request = url.into_client_request().map_err(|error| unreachable(error.to_string()))?;
+    request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    let limits = WebSocketConfig::default().max_message_size(Some(MAX_FRAME)).max_frame_size(Some(MAX_FRAME));
+    let connecting = connect_async_with_config(request, Some(limits), true);
+    let (mut socket, _) = timeout(HANDSHAKE, connecting)
+        .await
+        .map_err(|_| unreachable("it does not answer".into()))?
+        .map_err(|error| unreachable(error.to_string()))?;
+
+    let welcome = match timeout(HANDSHAKE, receive(&mut socket)).await {
+        Ok(Ok(ToClient::Welcome(welcome))) => welcome,
+        Ok(Ok(ToClient::Refused { refusal, .. })) => return Err(refusal.into()),
+        _ => return Err(not_a_server()),
+    };
+    let (login, record) = session.login(&welcome)?;
+    if let Some(record) = record {
+        store.save(Vec::from([record])).await?;
+        session.bind(&welcome);
+    }
+    send(&mut socket, &login).await.map_err(unreachable)?;
+    let ready = match timeout(HANDSHAKE, receive(&mut socket)).await {
+        Ok(Ok(ready @ ToClient::Ready(_))) => ready,
+        Ok(Ok(ToClient::Refused { refusal, .. })) => return Err(refusal.into()),
+        _ => return Err(not_a_server()),
+    };
+    let step = session.decide(SessionInput::Frame(ready))?;
+    if !step.records().is_empty() {
+        store.save(step.records().to_vec()).await?;
+    }
+    for effect in session.commit(step)? {
+        if let SessionEffect::Send(frame) = effect {
+            send(&mut socket, &frame).await.map_err(unreachable)?;
+        }
+    }
+    Ok((socket, welcome))
+}
+
+async fn receive(socket: &mut Socket) -> Result<ToClient, String> {
+    loop {
+        match socket.next().await {
+            Some(Ok(Message::Binary(bytes))) => return wire::decode(&bytes).map_err(|error| error.to_string()),
+            Some(Ok(Message::Close(_))) | None => return Err("the server closed the connection".into()),
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return Err(error.to_string()),
+        }
+    }
+}
+
+async fn send(socket: &mut Socket, frame: &ToServer) -> Result<(), String> {
+    socket.send(Message::Binary(wire::encode(frame).into())).await.map_err(|error| error.to_string())
+}
+
+struct Actor<S> {
+    url: String,
+    session: Session,
+    store: S,
+    /// For handles of matches; weak, so that the task ends with the last handle.
+    commands: mpsc::WeakSender<Command>,
+    events: broadcast::Sender<ClientEvent>,
+    link: watch::Sender<Link>,
+    tags: u32,
+    asked: BTreeMap<u32, oneshot::Sender<Result<SessionNotice, ClientError>>>,
+    seating: BTreeMap<u32, oneshot::Sender<Result<Match, ClientError>>>,
+    opening: BTreeMap<MatchId, oneshot::Sender<Result<Match, ClientError>>>,
+    matches: BTreeMap<MatchId, MatchState>,
+    resumed: Vec<Match>,
+}
+
+struct MatchState {
+    events: mpsc::UnboundedSender<MatchEvent>,
+    snapshot: watch::Sender<Snapshot>,
+}
+
+/// Why a connection's loop ended.
+enum End {
+    Lost(String),
+    Closed,
+}
+
+impl<S: Store> Actor<S> {
+    async fn run(&mut self, mut socket: Socket, mut wishes: mpsc::Receiver<Command>) {
+        while let End::Lost(reason) = self.converse(&mut socket, &mut wishes).await {
+            self.offline(reason);
+            match self.reconnect(&mut wishes).await {
+                Some(again) => socket = again,
+                None => break,
+            }
+        }
+        let _ = socket.close(None).await;
+        self.link.send_replace(Link::Closed);
+    }
+
+    /// Serves one connection until it ends.
+    async fn converse(&mut self, socket: &mut Socket, wishes: &mut mpsc::Receiver<Command>) -> End {
+        let mut heartbeat = tokio::time::interval(HEARTBEAT);
+        let mut heard = Instant::now();
+        loop {
+            let out = tokio::select! {
+                frame = receive(socket) => match frame {
+                    Ok(frame) => {
+                        heard = Instant::now();
+                        self.frame(frame).await
+                    }
+                    Err(reason) => return End::Lost(reason),
+                },
+                wish = wishes.recv() => match wish {
+                    Some(Command::Close(done)) => {
+                        let _ = done.send(());
+                        return End::Closed;
+                    }
+                    Some(wish) => self.wish(wish).await,
+                    None => return End::Closed,
+                },
+                _ = heartbeat.tick() => {
+                    if heard.elapsed() > SILENCE {
+                        return End::Lost("the server is silent".into());
+                    }
+                    Vec::from([ToServer::Ping])
+                }
+            };
+            for frame in &out {
+                if let Err(reason) = send(socket, frame).await {
+                    return End::Lost(reason);
+                }
+            }
+        }
+    }
+
+    /// Tries until it works; meanwhile moves are signed, stored, and sent when the connection is back.
+    async fn reconnect(&mut self, wishes: &mut mpsc::Receiver<Command>) -> Option<Socket> {
+        let mut pause = RETRY.0;
+        loop {
+            let retry = tokio::time::sleep(pause);
+            tokio::pin!(retry);
+            loop {
+                tokio::select! {
+                    () = &mut retry => break,
+                    wish = wishes.recv() => match wish? {
+                        Command::Close(done) => {
+                            let _ = done.send(());
+                            return None;
+                        }
+                        Command::Ask(_, answer) => drop(answer.send(Err(self.unreachable("offline")))),
+                        Command::Seat(_, answer) => drop(answer.send(Err(self.unreachable("offline")))),
+                        wish => drop(self.wish(wish).await),
+                    },
+                }
+            }
+            match connect(&self.url, &mut self.session, &mut self.store).await {
+                Ok((socket, _)) => {
+                    self.link.send_replace(Link::Online);
+                    let _ = self.events.send(ClientEvent::Link(Link::Online));
+                    return Some(socket);
+                }
+                Err(error) => {
+                    let _ = self.events.send(ClientEvent::Suspicious(error.to_string()));
+                    pause = (pause * 2).min(RETRY.1);
+                }
+            }
+        }
+    }
+
+    fn offline(&mut self, reason: String) {
+        self.link.send_replace(Link::Offline);
+        let _ = self.events.send(ClientEvent::Link(Link::Offline));
+        // Questions died with the connection, and so did seats at tables. Matches go on.
+        for (_, answer) in core::mem::take(&mut self.asked) {
+            let _ = answer.send(Err(self.unreachable(&reason)));
+        }
+        for (_, answer) in core::mem::take(&mut self.seating) {
+            let _ = answer.send(Err(self.unreachable(&reason)));
+        }
+    }
+
+    fn unreachable(&self, reason: &str) -> ClientError {
+        ClientError::Unreachable { url: self.url.clone(), reason: reason.into() }
+    }
+
+    async fn wish(&mut self, wish: Command) -> Vec<ToServer> {
+        match wish {
+            Command::Input(input, answer) => {
+                let (result, out) = split(self.step(input).await);
+                let _ = answer.send(result);
+                out
+            }
+            Command::Seat(input, answer) => {
+                let tag = self.tag();
+                let (result, out) = split(self.step(input(tag)).await);
+                match result {
+                    Ok(()) => drop(self.seating.insert(tag, answer)),
+                    Err(error) => drop(answer.send(Err(error))),
+                }
+                out
+            }
+            Command::Ask(input, answer) => {
+                let tag = self.tag();
+                let (result, out) = split(self.step(input(tag)).await);
+                match result {
+                    Ok(()) => drop(self.asked.insert(tag, answer)),
+                    Err(error) => drop(answer.send(Err(error))),
+                }
+                out
+            }
+            Command::Look(look) => {
+                look(&self.session);
+                Vec::new()
+            }
+            Command::Resume(answer) => {
+                let _ = answer.send(core::mem::take(&mut self.resumed));
+                Vec::new()
+            }
+            Command::Close(_) => Vec::new(),
+        }
+    }
+
+    async fn frame(&mut self, frame: ToClient) -> Vec<ToServer> {
+        match self.step(SessionInput::Frame(frame)).await {
+            Ok(out) => out,
+            Err(error) => {
+                let _ = self.events.send(ClientEvent::Suspicious(error.to_string()));
+                Vec::new()
+            }
+        }
+    }
+
+    /// Decide, store, commit: what may be sent afterwards.
+    async fn step(&mut self, input: SessionInput) -> Result<Vec<ToServer>, ClientError> {
+        let step = self.session.decide(input)?;
+        if !step.records().is_empty() {
+            self.store.save(step.records().to_vec()).await?;
+        }
+        let mut out = Vec::new();
+        for effect in self.session.commit(step)? {
+            match effect {
+                SessionEffect::Send(frame) => out.push(frame),
+                SessionEffect::Notify(notice) => self.notify(notice),
+            }
+        }
+        Ok(out)
+    }
+
+    /// Brings a notice to whom it concerns: who asked, the match's handle, or everybody.
+    fn notify(&mut self, notice: SessionNotice) {
+        match &notice {
+            SessionNotice::Matched { tag, match_id } => {
+                if let Some(answer) = self.seating.remove(tag) {
+                    self.opening.insert(*match_id, answer);
+                }
+            }
+            SessionNotice::Match { match_id, notice } => return self.match_notice(*match_id, notice),
+            SessionNotice::Settled { batch, matches, .. } => {
+                for match_id in matches {
+                    if let Some(state) = self.matches.remove(match_id) {
+                        let _ = state.events.send(MatchEvent::Settled { batch: *batch });
+                    }
+                }
+            }
+            SessionNotice::Tables { tag, .. }
+            | SessionNotice::Account { tag, .. }
+            | SessionNotice::Withdrawal { tag, .. }
+            | SessionNotice::Left { tag, .. }
+            | SessionNotice::Proof { tag, .. } => {
+                if let Some(answer) = self.asked.remove(tag) {
+                    let _ = answer.send(Ok(notice));
+                    return;
+                }
+            }
+            SessionNotice::Unseated { tag } => {
+                if let Some(answer) = self.seating.remove(tag) {
+                    let _ = answer.send(Err(ClientError::Cancelled));
+                }
+            }
+            SessionNotice::Refused { about: About::Request(tag), refusal } => self.refused(*tag, refusal),
+            _ => {}
+        }
+        let _ = self.events.send(ClientEvent::Notice(notice));
+    }
+
+    fn refused(&mut self, tag: u32, refusal: &Refusal) {
+        if let Some(answer) = self.asked.remove(&tag) {
+            let _ = answer.send(Err(refusal.clone().into()));
+        } else if let Some(answer) = self.seating.remove(&tag) {
+            let _ = answer.send(Err(refusal.clone().into()));
+        }
+    }
+
+    fn match_notice(&mut self, id: MatchId, notice: &Notice) {
+        if let (Some(state), Some(channel)) = (self.matches.get(&id), self.session.channel(id)) {
+            state.snapshot.send_replace(Snapshot::of(channel));
+        }
+        if let Some(answer) = self.opening.remove(&id) {
+            let result = match notice {
+                Notice::Cancelled => Err(ClientError::Cancelled),
+                _ => self.handle(id).ok_or(ClientError::Closed),
+            };
+            let _ = answer.send(result);
+        }
+        let event = match notice {
+            Notice::Opened => MatchEvent::Opened,
+            Notice::Turned { seat, turn } => MatchEvent::Turned { seat: *seat, turn: *turn },
+            Notice::Over { payouts } => MatchEvent::Over { payouts: payouts.clone() },
+            Notice::Concluded => MatchEvent::Concluded,
+            Notice::Faulted(evidence) => MatchEvent::Faulted(evidence.clone()),
+            Notice::Cancelled => MatchEvent::Cancelled,
+        };
+        if let Some(state) = self.matches.get(&id) {
+            let _ = state.events.send(event);
+        }
+    }
+
+    fn handle(&mut self, id: MatchId) -> Option<Match> {
+        let channel = self.session.channel(id)?;
+        let (events, events_in) = mpsc::unbounded_channel();
+        let (snapshot, snapshots) = watch::channel(Snapshot::of(channel));
+        let handle = Match {
+            id,
+            seat: channel.seat(),
+            terms: channel.terms().clone(),
+            players: channel.players().to_vec(),
+            rules: channel.rules().clone(),
+            events: events_in,
+            snapshot: snapshots,
+            commands: self.commands.upgrade()?,
+        };
+        self.matches.insert(id, MatchState { events, snapshot });
+        Some(handle)
+    }
+
+    fn tag(&mut self) -> u32 {
+        self.tags = self.tags.wrapping_add(1).max(1);
+        self.tags
+    }
+}
+
+fn split(result: Result<Vec<ToServer>, ClientError>) -> (Result<(), ClientError>, Vec<ToServer>) {
+    match result {
+        Ok(out) => (Ok(()), out),
+        Err(error) => (Err(error), Vec::new()),
+    }
+}
