@@ -10,7 +10,7 @@ use std::{
 };
 
 use alloy_primitives::{Address, B256, U256};
-use alloy_sol_types::{SolCall, SolValue};
+use alloy_sol_types::{SolCall, SolInterface, SolValue};
 use matchlock::{
     abi::{Arena, Statement, Withdrawal},
     account::{AccountId, Player, SettledSet},
@@ -182,6 +182,25 @@ async fn update(watcher: &mut Watcher) -> ChainUpdate {
         }
     }
     panic!("no end of looking");
+}
+
+#[test]
+fn every_refusal_of_the_contract_is_known_by_name() {
+    let artifact: Value =
+        serde_json::from_str(include_str!("../../../sdk/contracts/artifacts/Arena.json")).expect("JSON");
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    let mut selectors: Vec<[u8; 4]> = Vec::new();
+    for error in artifact["abi"].as_array().expect("a list").iter().filter(|item| item["type"] == "error") {
+        let inputs = error["inputs"].as_array().expect("a list");
+        let types: Vec<String> = inputs.iter().map(|input| text(&input["type"])).collect();
+        let signature = format!("{}({})", text(&error["name"]), types.join(","));
+        selectors.push(alloy_primitives::keccak256(&signature)[..4].try_into().expect("4 bytes"));
+        let known = ContractError::valid_selector(*selectors.last().expect("pushed"));
+        // Solady's and OpenZeppelin's guards are nobody's to understand.
+        assert!(known || signature.starts_with("Reentrancy") || signature.starts_with("SafeERC20"), "{signature}");
+    }
+    let unknown: Vec<_> = ContractError::selectors().filter(|selector| !selectors.contains(selector)).collect();
+    assert!(unknown.is_empty(), "the contract has no errors {unknown:x?}");
 }
 
 // ---------------------------------------------------------------------------------------------------- connecting
