@@ -2,6 +2,7 @@
 //! test, and each look at the chain is one call.
 
 use std::{
+    io::{BufRead as _, BufReader},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -41,11 +42,60 @@ fn operator() -> Key {
     key(0)
 }
 
-/// The embedded chain as a provider that can be cut off.
+/// A chain as a provider that can be cut off: the embedded one, or anvil where `MATCHLOCK_ANVIL` names its binary.
 #[derive(Clone, Debug)]
 struct Node {
-    chain: DevChain,
+    chain: Backend,
     cut: Arc<AtomicBool>,
+}
+
+#[derive(Clone, Debug)]
+enum Backend {
+    Embedded(DevChain),
+    Anvil(Arc<Anvil>),
+}
+
+#[derive(Debug)]
+struct Anvil {
+    process: std::process::Child,
+    endpoint: HttpProvider,
+}
+
+impl Backend {
+    fn start() -> Backend {
+        let Some(binary) = std::env::var_os("MATCHLOCK_ANVIL") else {
+            return Backend::Embedded(DevChain::open(Config::default()).expect("a chain"));
+        };
+        let mut process = std::process::Command::new(binary)
+            .args(["--port", "0", "--enable-tx-gas-limit"])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("anvil starts");
+        let output = BufReader::new(process.stdout.take().expect("piped"));
+        let mut lines = output.lines().map(|line| line.expect("text"));
+        let address = lines.find_map(|line| line.strip_prefix("Listening on ").map(str::to_owned)).expect("an address");
+        let endpoint = HttpProvider::new(&format!("http://{address}")).expect("a URL");
+        // It would die of a closed pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Backend::Anvil(Arc::new(Anvil { process, endpoint }))
+    }
+
+    async fn request(&self, method: &str, params: Value) -> Result<Value, ProviderError> {
+        match self {
+            Backend::Anvil(anvil) => anvil.endpoint.request(method, params).await,
+            Backend::Embedded(chain) => {
+                let answer = chain.request(method, params).await;
+                answer.map_err(|error| ProviderError::from_rpc(error.code, error.message, error.data))
+            }
+        }
+    }
+}
+
+impl Drop for Anvil {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }
 
 impl Provider for Node {
@@ -54,8 +104,7 @@ impl Provider for Node {
             if self.cut.load(Ordering::SeqCst) {
                 return Err(ProviderError::Unreachable { url: "cut off".to_owned(), reason: "by the test".to_owned() });
             }
-            let answer = self.chain.request(method, params).await;
-            answer.map_err(|error| ProviderError::from_rpc(error.code, error.message, error.data))
+            self.chain.request(method, params).await
         })
     }
 }
@@ -69,8 +118,7 @@ struct Bench {
 
 impl Bench {
     async fn new() -> Bench {
-        let chain = DevChain::open(Config::default()).expect("a chain");
-        let node = Node { chain, cut: Arc::default() };
+        let node = Node { chain: Backend::start(), cut: Arc::default() };
         let deployment =
             deploy_through(node.clone(), &operator(), deploy_config(Address::ZERO)).await.expect("deployed");
         let mut config = ChainConfig::new("", deployment.arena, operator());
