@@ -15,6 +15,7 @@ use crate::{
     evm::{self, Rules},
     pool::{Pool, Pooled},
     request::CallRequest,
+    rpc::Filters,
     state::{State, UndoLog, empty_account},
     store::{FORMAT, Meta, Store, View},
     transaction::Signed,
@@ -40,6 +41,7 @@ pub(crate) struct Chain {
     writer: Mutex<Snapshots>,
     /// Only ever locked for a moment. Changes follow the commit that made them durable.
     pool: RwLock<Pool>,
+    filters: Mutex<Filters>,
 }
 
 /// The marks `evm_revert` can go back to. They live in memory: a restart forgets them.
@@ -103,6 +105,7 @@ impl Chain {
             store,
             writer: Mutex::default(),
             pool: RwLock::new(pool),
+            filters: Mutex::default(),
         })
     }
 
@@ -114,6 +117,11 @@ impl Chain {
     /// The waiting transactions, for the length of a look.
     pub(crate) fn look_at_pool<T>(&self, look: impl FnOnce(&Pool) -> T) -> T {
         look(&self.pool.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The filters that clients poll.
+    pub(crate) fn filters(&self) -> MutexGuard<'_, Filters> {
+        self.filters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The chain as it would be with the waiting transactions mined now. Not committed.

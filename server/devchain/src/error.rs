@@ -189,6 +189,9 @@ pub enum ChainError {
     /// `eth_sendTransaction` for an account whose key is not one of the development keys.
     #[error("unknown account {0}: only development accounts sign here; use eth_sendRawTransaction")]
     UnknownAccount(alloy_primitives::Address),
+    /// No such filter, or it made room for newer ones, or the server was restarted since.
+    #[error("filter not found; install it again")]
+    UnknownFilter,
     /// No pending transaction has this hash.
     #[error("no pending transaction {0}")]
     NotPending(B256),

@@ -29,11 +29,26 @@
 //!   read. Blocks, transactions and receipts are kept for good.
 //! - Block times strictly increase. Many blocks within one second run ahead of the clock by a second each.
 //!
+//! # Methods
+//!
+//! - Reading: `eth_chainId`, `net_version`, `net_listening`, `web3_clientVersion`, `eth_syncing`, `eth_accounts`,
+//!   `eth_requestAccounts`, `eth_blockNumber`, `eth_getBlockByNumber`, `eth_getBlockByHash`, `eth_getBlockReceipts`,
+//!   `eth_getTransactionByHash`, `eth_getTransactionReceipt`, `eth_getBalance`, `eth_getTransactionCount`,
+//!   `eth_getCode`, `eth_getStorageAt`, `eth_call`, `eth_estimateGas`, `eth_getLogs`, `txpool_status`,
+//!   `txpool_content`.
+//! - Polling: `eth_newFilter`, `eth_newBlockFilter`, `eth_getFilterChanges`, `eth_getFilterLogs`,
+//!   `eth_uninstallFilter`.
+//! - Fees: `eth_gasPrice`, `eth_maxPriorityFeePerGas`, `eth_feeHistory`.
+//! - Sending: `eth_sendRawTransaction`; `eth_sendTransaction` for the development accounts.
+//! - Developing: `evm_increaseTime`, `evm_setNextBlockTimestamp`, `evm_mine`, `evm_snapshot`, `evm_revert`,
+//!   `evm_setAutomine`; and as `anvil_` or `hardhat_`: `mine`, `reorg`, `setBalance`, `setNonce`, `setCode`,
+//!   `setStorageAt`, `setNextBlockBaseFeePerGas`, `dropTransaction`, `getAutomine`.
+//!
 //! # What is absent
 //!
 //! - There is no state trie. A header's state root is a hash chain over what changed; `eth_getProof` does not exist.
 //! - No blob transactions, no withdrawals, no system contracts of the beacon chain (EIP-4788, EIP-2935).
-//! - No subscriptions; poll.
+//! - No subscriptions; poll. No state overrides in calls; they are refused, not ignored.
 //! - The endpoint has no access control, and the development keys are public. Do not put it on the internet with
 //!   anything of value behind it.
 //!

@@ -2,6 +2,7 @@
 
 mod develop;
 mod fees;
+mod filters;
 mod logs;
 mod params;
 mod read;
@@ -10,6 +11,7 @@ mod shape;
 use serde_json::{Value, json};
 
 use crate::{accounts, chain::Chain, error::ChainError};
+pub(crate) use filters::Filters;
 use params::Params;
 
 /// Answers one request.
@@ -38,6 +40,12 @@ pub(crate) fn answer(chain: &Chain, method: &str, params: Value) -> Result<Value
         "eth_call" => read::call(chain, &params),
         "eth_estimateGas" => read::estimate_gas(chain, &params),
         "eth_getLogs" => logs::logs(chain, &params),
+
+        "eth_newFilter" => filters::install(chain, Some(params)),
+        "eth_newBlockFilter" => filters::install(chain, None),
+        "eth_getFilterChanges" => filters::changes(chain, &params),
+        "eth_getFilterLogs" => filters::all_logs(chain, &params),
+        "eth_uninstallFilter" => filters::uninstall(chain, &params),
 
         "eth_gasPrice" => fees::gas_price(chain),
         "eth_maxPriorityFeePerGas" => Ok(fees::tip()),

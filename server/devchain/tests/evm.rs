@@ -76,6 +76,28 @@ fn a_contract_counts_logs_and_answers() {
 }
 
 #[test]
+fn a_filter_reports_what_is_new() {
+    let bench = Bench::new();
+    let contract = bench.deploy(&counter());
+    let blocks = bench.rpc("eth_newBlockFilter", json!([]));
+    let logs = bench.rpc("eth_newFilter", json!([{ "address": contract }]));
+    let poll = |id: &serde_json::Value| bench.rpc("eth_getFilterChanges", json!([id]));
+    assert_eq!(poll(&blocks), json!([]));
+    assert_eq!(poll(&logs), json!([]));
+    bench.rpc("eth_sendTransaction", json!([{ "from": alice().address, "to": contract }]));
+    assert_eq!(poll(&blocks), json!([bench.latest()["hash"]]));
+    let found = poll(&logs);
+    assert_eq!(found.as_array().unwrap().len(), 1);
+    assert_eq!(bench.rpc("eth_getFilterLogs", json!([logs])), found);
+    assert_eq!(poll(&logs), json!([]));
+    bench.rpc("evm_mine", json!([]));
+    assert_eq!(poll(&blocks).as_array().unwrap().len(), 1);
+    assert_eq!(bench.rpc("eth_uninstallFilter", json!([logs])), true);
+    let error = bench.fails("eth_getFilterChanges", json!([logs]));
+    assert!(error.message.starts_with("filter not found"), "{error}");
+}
+
+#[test]
 fn revert_data_comes_back_as_geth_sends_it() {
     let bench = Bench::new();
     let contract = bench.deploy(&echo_revert());

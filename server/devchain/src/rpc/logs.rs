@@ -1,5 +1,7 @@
 //! `eth_getLogs`.
 
+use std::ops::RangeInclusive;
+
 use alloy_primitives::{Address, B256, Bloom, BloomInput, Log};
 use serde::Deserialize;
 use serde_json::Value;
@@ -8,7 +10,7 @@ use super::{
     params::{BlockTag, Params, block_tag, invalid},
     read, shape,
 };
-use crate::{chain::Chain, error::ChainError};
+use crate::{chain::Chain, error::ChainError, store::View};
 
 /// How many blocks one request may look through.
 const RANGE_BLOCKS: u64 = 100_000;
@@ -47,27 +49,26 @@ struct Wanted {
 pub(crate) fn logs(chain: &Chain, params: &Params) -> Result<Value, ChainError> {
     let filter: Filter = params.required(0, "filter")?;
     let view = chain.view()?;
-    let numbers = match filter.block_hash {
-        Some(_) if filter.from_block.is_some() || filter.to_block.is_some() => {
-            return Err(invalid("`blockHash` and `fromBlock`/`toBlock` exclude each other"));
-        }
-        Some(hash) => {
-            let number = view.number_of(hash)?.ok_or(ChainError::UnknownBlock)?;
-            number..=number
-        }
-        None => {
-            let end = |tag: &Option<Value>| -> Result<u64, ChainError> {
-                let tag = tag.as_ref().filter(|tag| !tag.is_null());
-                let tag = tag.map_or(Ok(BlockTag::Latest), block_tag)?;
-                read::number(chain, &view, tag)?.ok_or(ChainError::UnknownBlock)
-            };
-            end(&filter.from_block)?..=end(&filter.to_block)?.min(view.meta.head)
-        }
+    let numbers = filter.numbers(chain, &view)?;
+    find(&view, &Wanted::new(filter)?, numbers)
+}
+
+/// The logs of the blocks from `first` on that the filter covers; what a polled filter has not reported yet.
+pub(crate) fn logs_from(chain: &Chain, params: &Params, view: &View, first: u64) -> Result<Value, ChainError> {
+    let filter: Filter = params.required(0, "filter")?;
+    let numbers = filter.numbers(chain, view)?;
+    // Only an end that was named ends the filter; `latest` moves on.
+    let (begin, end) = match filter.block_hash {
+        Some(_) => (*numbers.start(), *numbers.end()),
+        None => (Filter::named(&filter.from_block)?.unwrap_or(0), Filter::named(&filter.to_block)?.unwrap_or(u64::MAX)),
     };
+    find(view, &Wanted::new(filter)?, first.max(begin)..=end.min(view.meta.head))
+}
+
+fn find(view: &View, wanted: &Wanted, numbers: RangeInclusive<u64>) -> Result<Value, ChainError> {
     if numbers.end().saturating_sub(*numbers.start()) >= RANGE_BLOCKS {
         return Err(ChainError::Limit { what: "the block range of eth_getLogs", limit: RANGE_BLOCKS });
     }
-    let wanted = Wanted::new(filter)?;
     let mut found = Vec::new();
     for number in numbers {
         let Some((_, header)) = view.header(number)? else {
@@ -93,6 +94,33 @@ pub(crate) fn logs(chain: &Chain, params: &Params) -> Result<Value, ChainError> 
         }
     }
     Ok(Value::Array(found))
+}
+
+impl Filter {
+    /// The blocks it asks about; empty when it begins after it ends.
+    fn numbers(&self, chain: &Chain, view: &View) -> Result<RangeInclusive<u64>, ChainError> {
+        if let Some(hash) = self.block_hash {
+            if self.from_block.is_some() || self.to_block.is_some() {
+                return Err(invalid("`blockHash` and `fromBlock`/`toBlock` exclude each other"));
+            }
+            let number = view.number_of(hash)?.ok_or(ChainError::UnknownBlock)?;
+            return Ok(number..=number);
+        }
+        let end = |tag: &Option<Value>| -> Result<u64, ChainError> {
+            let tag = tag.as_ref().filter(|tag| !tag.is_null());
+            let tag = tag.map_or(Ok(BlockTag::Latest), block_tag)?;
+            read::number(chain, view, tag)?.ok_or(ChainError::UnknownBlock)
+        };
+        Ok(end(&self.from_block)?..=end(&self.to_block)?.min(view.meta.head))
+    }
+
+    /// The number an end of the range was given as, unless it is a tag that moves.
+    fn named(end: &Option<Value>) -> Result<Option<u64>, ChainError> {
+        match end.as_ref().filter(|tag| !tag.is_null()).map(block_tag).transpose()? {
+            Some(BlockTag::Number(number)) => Ok(Some(number)),
+            _ => Ok(None),
+        }
+    }
 }
 
 impl Wanted {
