@@ -180,6 +180,8 @@ fn skip_reason(reason: u8) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::string::ToString as _;
+
     use serde_json::json;
 
     use super::*;
