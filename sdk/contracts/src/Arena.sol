@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
-import {Account, Outcome, Pool, Side, positive} from "./Records.sol";
+import {Account, Outcome, Pool, Side, MAX_INT96} from "./Records.sol";
 import {Typed} from "./Typed.sol";
 import {Ledger} from "./Ledger.sol";
 import {Revenue} from "./Revenue.sol";
@@ -31,7 +31,8 @@ contract Arena is Exits {
 
     /// @notice Adds the native coin that comes with the call to an account's funds.
     function deposit(address account) external payable {
-        _deposit(account, _nativeValue());
+        _expectNative();
+        _deposit(account, msg.value);
     }
 
     /// @notice Pulls tokens from the sender and adds them to an account's funds.
@@ -40,26 +41,32 @@ contract Arena is Exits {
         _deposit(account, amount);
     }
 
-    function _deposit(address account, uint96 amount) private {
-        if (amount == 0) revert ZeroAmount();
-        if (account == address(0)) revert ZeroAddress();
-        Account record = _accounts[account];
-        if (record.special()) revert ExitIsOpen(); // R3.7
-        int256 equity = record.equity();
-        _accounts[account] = record.move(int256(uint256(amount)));
-        if (equity < 0) {
-            // The account's debt is repaid first (R3.2).
-            uint256 debt = positive(-equity);
-            _pool = _payQueue(_pool.receive_(amount < debt ? amount : debt), QUEUE_STEP);
+    /// @dev The amount is far below 2^255: a supply or a uint96.
+    function _deposit(address account, uint256 amount) private {
+        unchecked {
+            Account record = _recordOf(account);
+            if (record.special()) revert ExitIsOpen(); // R3.7
+            int256 funds = record.funds() + int256(amount);
+            if (funds > MAX_INT96) revert TooMuch(); // R3.6
+            if (account == address(0)) revert ZeroAddress();
+            _keep(account, record.withFunds(funds));
+            int256 equity = record.equity();
+            if (equity < 0) {
+                // The account's debt is repaid first (R3.2).
+                uint256 debt = uint256(-equity);
+                _pool = _payQueue(_pool.receive_(amount < debt ? amount : debt), QUEUE_STEP);
+            }
+            emit Deposited(account, msg.sender, uint96(amount));
         }
-        emit Deposited(account, msg.sender, amount);
     }
 
     // ------------------------------------------------------------------------------------------------------- the pool
 
     /// @notice Adds the native coin that comes with the call to the pool.
     function fund() external payable {
-        _fund(_nativeValue());
+        _expectNative();
+        if (msg.value > type(uint96).max) revert TooMuch();
+        _fund(uint96(msg.value));
     }
 
     /// @notice Pulls tokens from the sender into the pool.
@@ -69,7 +76,6 @@ contract Arena is Exits {
     }
 
     function _fund(uint96 amount) private {
-        if (amount == 0) revert ZeroAmount();
         emit Funded(msg.sender, amount);
         _pool = _payQueue(_pool.receive_(amount), QUEUE_STEP);
     }
@@ -106,11 +112,11 @@ contract Arena is Exits {
     /// @notice Is this a result of that batch (R6.9)?
     function proveResult(uint32 batch, Result calldata result, bytes32[] calldata proof) external view returns (bool) {
         bytes32 root = _roots[batch];
-        return root != 0 && MerkleProof.verifyCalldata(proof, root, resultLeaf(result), _node);
+        return root != 0 && MerkleProof.verifyCalldata(proof, root, _leaf(result), _node);
     }
 
     /// @notice The leaf of a result: bound to this arena, in a domain apart from the nodes'.
-    function resultLeaf(Result calldata result) public view returns (bytes32) {
+    function _leaf(Result calldata result) private view returns (bytes32) {
         return keccak256(bytes.concat(hex"00", keccak256(abi.encode(address(this), result))));
     }
 
@@ -138,7 +144,7 @@ contract Arena is Exits {
             uint24 nonce
         )
     {
-        Account a = _accounts[account];
+        Account a = _recordOf(account);
         Side s = _sides[account];
         (funds, net, pending, through) =
             (int96(a.funds()), int96(a.net()), uint32(a.pending()), uint32(a.through()));
@@ -158,15 +164,14 @@ contract Arena is Exits {
         return (_notice.amount, _notice.from);
     }
 
-    /// @notice The queue of what the pool owes: its next and its end place.
-    function owedQueue() external view returns (uint64 head, uint64 tail) {
-        return (_queue.head, _queue.tail);
-    }
-
-    /// @notice One place of the queue; amount 0 has been paid or has left.
-    function owedAt(uint256 place) external view returns (address account, uint96 amount, bytes32 id) {
+    /// @notice One place of the queue of what the pool owes, and its next and end places; amount 0 has been paid or has left.
+    function owedAt(uint256 place)
+        external
+        view
+        returns (address account, uint96 amount, bytes32 id, uint64 head, uint64 tail)
+    {
         Debt storage debt = _debts[place];
-        return (debt.account, debt.amount, debt.matchId);
+        return (debt.account, debt.amount, debt.matchId, _queue.head, _queue.tail);
     }
 
     /// @notice The results root of a batch; batches count from 1.

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {Skip} from "./IArena.sol";
 import {Account, AccountLib, Outcome, OutcomeLib, Pool, Side, MAX_UINT96} from "./Records.sol";
 import {Outcomes} from "./Outcomes.sol";
+import {Table} from "./Terms.sol";
 
 /// @title Ways out: together with the operator, or without it (R3.7)
 abstract contract Exits is Outcomes {
@@ -22,8 +23,8 @@ abstract contract Exits is Outcomes {
         _expectLength(accountSig, SIGNATURE);
         _expectLength(operatorSig, SIGNATURE);
         address account = accountId(owner, key);
-        Account record = _accounts[account];
-        bytes32 digest = withdrawalDigest(account, total, deadline, _receiptOf(account, record));
+        Account record = _recordOf(account);
+        bytes32 digest = _withdrawalDigest(account, total, deadline, _receiptOf(account, record));
         _expectSigner(key, digest, accountSig, 0);
         if (_recover(digest, operatorSig, 0) != OPERATOR) revert BadSignature(1);
 
@@ -32,7 +33,7 @@ abstract contract Exits is Outcomes {
         uint256 amount = total - side.withdrawn();
         uint256 available = _available(record, side);
         if (amount > available) revert NotAvailable(available);
-        _accounts[account] = record.move(-int256(amount));
+        _keep(account, record.move(-int256(amount)));
         _sides[account] = side.withWithdrawn(total);
         emit Withdrawn(account, owner, uint96(amount), total);
         _push(owner, amount);
@@ -54,21 +55,21 @@ abstract contract Exits is Outcomes {
             net = int96(uint96(bytes12(entry)));
             through = uint32(bytes4(entry[12:]));
             pending = uint32(bytes4(entry[16:]));
-            receipt = receiptHash(account, int96(net), uint32(through), uint32(pending));
+            receipt = _receiptHash(account, int96(net), uint32(through), uint32(pending));
             _expectSigner(OPERATOR, _digest(receipt), entry[20:], 0);
         }
         Side side = _sides[account];
         if (msg.sender != owner) {
             _expectLength(exitSig, SIGNATURE);
-            _expectSigner(key, exitDigest(account, receipt, uint64(side.nonce())), exitSig, 0);
+            _expectSigner(key, _exitDigest(account, receipt, uint64(side.nonce())), exitSig, 0);
         }
         side = side.useNonce();
-        Account record = _accounts[account];
+        Account record = _recordOf(account);
         if (record.special()) {
             _sides[account] = side;
         } else {
             record = record.makeSpecial();
-            _accounts[account] = record;
+            _keep(account, record);
             _openExit(account, side);
         }
         if (entry.length != 0) _settleReceipt(account, record, net, through, pending);
@@ -77,19 +78,18 @@ abstract contract Exits is Outcomes {
     /// @notice While an exit is open: keeps the stake of a fully signed open match back.
     /// @param signatures On the match: the seats in order, then the operator, 64 bytes each.
     function lock(Match calldata terms, uint8 seat, address[] calldata owners, bytes calldata signatures) external {
-        _checkTerms(terms);
-        if (seat >= terms.seats.length) revert BadSeat(seat);
-        bytes32 id = matchId(terms);
-        _checkSigners(terms, owners, signatures, id);
+        Table memory t = _openAt(terms, seat);
+        bytes32 id = t.id;
+        _checkSigners(t, owners, signatures, id);
 
-        address account = terms.seats[seat];
-        uint96 stake = terms.stakes[seat];
-        Account record = _accounts[account];
+        address account = t.account(seat);
+        uint96 stake = uint96(t.stake(seat));
+        Account record = _recordOf(account);
         if (!record.special()) revert ExitNotOpen();
         Side side = _sides[account];
         if (block.timestamp >= side.exitAt()) revert ExitWindowOver();
         if (block.timestamp > terms.expiry) revert MatchExpired();
-        if (record.contains(terms.indexes[seat])) revert MatchSettled();
+        if (record.contains(t.index(seat))) revert MatchSettled();
         Outcome outcome_ = _outcomes[id];
         if (outcome_.status() == OutcomeLib.CONCLUDED) revert MatchConcluded();
         if (outcome_.isLocked(seat)) revert AlreadyLocked();
@@ -101,21 +101,21 @@ abstract contract Exits is Outcomes {
     /// @notice Frees the stake of a match that is settled for the seat, or past its expiry without a dispute.
     /// @dev A conclusion frees all locks of its match by itself.
     function release(Match calldata terms, uint8 seat) external {
-        if (seat >= terms.seats.length) revert BadSeat(seat);
-        bytes32 id = matchId(terms);
+        Table memory t = _openAt(terms, seat);
+        bytes32 id = t.id;
         Outcome outcome_ = _outcomes[id];
         if (!outcome_.isLocked(seat)) revert NotLocked();
-        address account = terms.seats[seat];
+        address account = t.account(seat);
         bool lapsed = block.timestamp > terms.expiry && outcome_.status() != OutcomeLib.DISPUTED;
-        if (!lapsed && !_accounts[account].contains(terms.indexes[seat])) revert StillLocked();
+        if (!lapsed && !_recordOf(account).contains(t.index(seat))) revert StillLocked();
         _outcomes[id] = outcome_.flipLock(seat);
-        _unlock(account, id, terms.stakes[seat]);
+        _unlock(account, id, uint96(t.stake(seat)));
     }
 
     /// @notice After the exit window: pays the owner what is not locked. May be called again for what comes free later.
     function finishExit(address owner, address key) external nonReentrant {
         address account = accountId(owner, key);
-        Account record = _accounts[account];
+        Account record = _recordOf(account);
         if (!record.special()) revert ExitNotOpen();
         Side side = _sides[account];
         if (block.timestamp < side.exitAt()) revert ExitWindowRuns(side.exitAt());
@@ -123,7 +123,7 @@ abstract contract Exits is Outcomes {
         if (amount == 0) revert NothingToPay();
         if (amount > MAX_UINT96 - side.withdrawn()) amount = MAX_UINT96 - side.withdrawn();
         uint256 total = side.withdrawn() + amount;
-        _accounts[account] = record.move(-int256(amount));
+        _keep(account, record.move(-int256(amount)));
         _sides[account] = side.withWithdrawn(total);
         emit ExitFinished(account, owner, uint96(amount));
         _push(owner, amount);
@@ -145,6 +145,6 @@ abstract contract Exits is Outcomes {
 
     /// @notice The receipt for the statement on the chain.
     function _receiptOf(address account, Account record) private pure returns (bytes32) {
-        return receiptHash(account, int96(record.net()), uint32(record.through()), uint32(record.pending()));
+        return _receiptHash(account, int96(record.net()), uint32(record.through()), uint32(record.pending()));
     }
 }

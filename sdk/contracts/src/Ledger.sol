@@ -30,13 +30,26 @@ abstract contract Ledger is Typed, ReentrancyGuardTransient {
 
     address internal immutable TOKEN;
 
-    mapping(address account => Account) internal _accounts;
     mapping(address account => Side) internal _sides;
     mapping(bytes32 matchId => Outcome) internal _outcomes;
     Pool internal _pool;
     Queue internal _queue;
     mapping(uint256 place => Debt) internal _debts;
     mapping(bytes32 matchId => mapping(address account => uint256 place)) internal _places; // place + 1
+
+    /// @dev An account's record has its id, shifted to the top, for its slot: one hash less per settled account. Ids are not zero, so
+    /// the counted slots below are out of reach, and a mapping's slot would have to end in twelve zero bytes.
+    function _recordOf(address account) internal view returns (Account record) {
+        assembly ("memory-safe") {
+            record := sload(shl(96, account))
+        }
+    }
+
+    function _keep(address account, Account record) internal {
+        assembly ("memory-safe") {
+            sstore(shl(96, account), record)
+        }
+    }
 
     constructor(address token_) {
         if (token_ != address(0) && token_.code.length == 0) revert ZeroAddress();
@@ -55,7 +68,7 @@ abstract contract Ledger is Typed, ReentrancyGuardTransient {
             uint256 amount = debt.amount;
             if (amount != 0) {
                 address account = debt.account;
-                Account record = _accounts[account];
+                Account record = _recordOf(account);
                 // What the account owes the pool is netted; the pool pays the rest.
                 uint256 paid = pool_.equity() + positive(-record.equity());
                 if (paid > amount) paid = amount;
@@ -68,7 +81,7 @@ abstract contract Ledger is Typed, ReentrancyGuardTransient {
                 }
                 uint256 before = record.worth();
                 record = record.move(int256(paid));
-                _accounts[account] = record;
+                _keep(account, record);
                 pool_ = pool_.follow(before, record.worth()).forgive(paid);
                 debt.amount = uint96(amount - paid);
                 emit OwedPaid(account, debt.matchId, uint96(paid));
@@ -110,10 +123,8 @@ abstract contract Ledger is Typed, ReentrancyGuardTransient {
         if (delivered < amount) revert TokenShort(amount, delivered); // R3.8
     }
 
-    function _nativeValue() internal view returns (uint96) {
+    function _expectNative() internal view {
         if (TOKEN != address(0)) revert WrongAsset();
-        if (msg.value > type(uint96).max) revert TooMuch();
-        return uint96(msg.value);
     }
 
     /// @dev The last thing that a guarded call does (R3.8).

@@ -63,11 +63,6 @@ library AccountLib {
         return Account.unwrap(a) >> 255 != 0;
     }
 
-    /// @notice True where a statement may be applied without looking further: no claims, no lock, no exit.
-    function plain(Account a) internal pure returns (bool) {
-        return Account.unwrap(a) >> 250 == 0;
-    }
-
     function equity(Account a) internal pure returns (int256) {
         unchecked {
             return a.funds() + a.net();
@@ -89,8 +84,13 @@ library AccountLib {
         unchecked {
             int256 to = a.funds() + delta; // deltas are sums of a few uint96
             if (to > MAX_INT96 || to < MIN_INT96) revert IArena.TooMuch();
-            return Account.wrap((Account.unwrap(a) & ~MAX_UINT96) | uint96(int96(to)));
+            return a.withFunds(to);
         }
+    }
+
+    /// @notice Replaces the funds; they are in range.
+    function withFunds(Account a, int256 to) internal pure returns (Account) {
+        return Account.wrap((Account.unwrap(a) & ~MAX_UINT96) | uint96(int96(to)));
     }
 
     /// @notice Replaces the statement; the three are in range.
@@ -120,8 +120,9 @@ library AccountLib {
         }
     }
 
-    /// @notice Does the new set strictly contain the old one, in a well-formed way (R6.7)?
-    /// @dev As sets, not as encodings: the same set written with a larger `through` is not new.
+    /// @notice Does the new set strictly contain the old one (R6.7)?
+    /// @dev As sets, not as encodings: the same set written with a larger `through` is not new. No bit below index 0 can be pending:
+    /// the first record has none, and a new one would have to be pending in the old record.
     function grows(Account a, uint256 through_, uint256 pending_) internal pure returns (bool yes) {
         uint256 oldThrough = a.through();
         uint256 oldPending = a.pending();
@@ -130,7 +131,7 @@ library AccountLib {
             let kept := shr(shift, pending_) // still open, seen from the old window
             let fresh := and(sub(shl(shift, 1), 1), not(pending_)) // settled beyond the old window
             yes := and(
-                and(iszero(lt(through_, oldThrough)), iszero(or(and(kept, not(oldPending)), shr(through_, pending_)))),
+                iszero(or(lt(through_, oldThrough), and(kept, not(oldPending)))),
                 iszero(iszero(or(fresh, and(oldPending, not(kept)))))
             )
         }

@@ -67,19 +67,19 @@ abstract contract Revenue is Ledger {
         _addSplit(uint40(epoch_ + 2), beneficiaries, basisPoints);
     }
 
-    /// @notice Fees that have not matured, and what the beneficiary could claim now.
-    function revenueOf(address beneficiary) external view returns (uint256 claimable) {
+    /// @notice What the beneficiary could claim now, and the fees of `epoch` and of the one before it that nobody has been credited
+    /// with yet.
+    function revenueOf(address beneficiary)
+        external
+        view
+        returns (uint256 claimable, uint96 fresh, uint96 older, uint40 epoch_)
+    {
+        Aging memory aging = _aging;
+        (fresh, older, epoch_) = (aging.fresh, aging.older, aging.epoch);
         claimable = _matured[beneficiary];
-        Aging memory aging = _aging;
-        uint256 epoch_ = _epoch();
-        if (aging.epoch < epoch_) claimable += _shareOf(beneficiary, aging.older, aging.epoch - 1);
-        if (aging.epoch + 1 < epoch_) claimable += _shareOf(beneficiary, aging.fresh, aging.epoch);
-    }
-
-    /// @notice Fees of the newest epoch that had any, and of the one before it, that nobody has been credited with yet.
-    function agingRevenue() external view returns (uint96 fresh, uint96 older, uint40 epoch_) {
-        Aging memory aging = _aging;
-        return (aging.fresh, aging.older, aging.epoch);
+        uint256 now_ = _epoch();
+        if (epoch_ < now_) claimable += _shareOf(beneficiary, older, epoch_ - 1);
+        if (epoch_ + 1 < now_) claimable += _shareOf(beneficiary, fresh, epoch_);
     }
 
     /// @notice The split of an epoch; epochs count exit windows since 1970.

@@ -4,11 +4,21 @@ pragma solidity 0.8.37;
 import {Skip} from "./IArena.sol";
 import {Account, AccountLib, Outcome, Pool, Side, positive, MAX_UINT96} from "./Records.sol";
 import {Revenue} from "./Revenue.sol";
+import {Table, Terms} from "./Terms.sol";
 
 /// @title Statements: from packed entries to records (section 6)
-abstract contract Settlement is Revenue {
+abstract contract Settlement is Revenue, Terms {
     uint256 internal constant ENTRY = 104; // owner 20, net 12, through 4, pending 4, signature 64
     uint256 internal constant RECEIPTED = ENTRY + SIGNATURE;
+
+    /// @dev One statement as read from the calldata; `reason` is set where it cannot be applied to any account.
+    struct Entry {
+        address account;
+        int96 net;
+        uint32 through;
+        uint32 pending;
+        uint256 reason;
+    }
 
     mapping(uint256 batch => bytes32 root) internal _roots;
 
@@ -16,7 +26,7 @@ abstract contract Settlement is Revenue {
     /// @param entries 104 bytes each; what cannot be applied is skipped with an event.
     /// @param fees What the pool cannot pay behind what it owes stays in it.
     function settle(bytes calldata entries, bytes32 resultsRoot_, uint32 matches, uint96 fees) external onlyOperator {
-        (Pool pool_, uint256 applied) = _settleAll(entries, ENTRY);
+        (Pool pool_, uint256 applied) = _settleAll(entries);
         pool_ = pool_.nextBatch();
         uint256 batch = pool_.batches();
         if (resultsRoot_ != 0) _roots[batch] = resultsRoot_;
@@ -33,8 +43,14 @@ abstract contract Settlement is Revenue {
     /// @notice Settles statements that carry the operator's receipt; anyone may (R6.3).
     /// @param entries 168 bytes each: an entry of `settle`, then the signature of its receipt.
     function settleSigned(bytes calldata entries) external {
-        (Pool pool_, uint256 applied) = _settleAll(entries, RECEIPTED);
-        _pool = pool_;
+        uint256 applied = _count(entries, RECEIPTED);
+        Pool pool_ = _pool;
+        for (; entries.length != 0; entries = entries[RECEIPTED:]) {
+            uint256 reason;
+            (pool_, reason) = _settleOne(entries, SIGNATURE, pool_);
+            if (reason != 0) --applied;
+        }
+        _pool = _payQueue(pool_, QUEUE_STEP);
         emit Settled(0, 0, 0, uint32(applied), 0);
     }
 
@@ -44,60 +60,19 @@ abstract contract Settlement is Revenue {
     /// @param claims All live claims of the account, and any match whose stake the statement frees, in ascending order of ids.
     function settleClaimed(bytes calldata entry, bytes calldata receipt, Claim[] calldata claims) external {
         _expectLength(entry, ENTRY);
-        uint256 pos;
-        assembly ("memory-safe") {
-            pos := entry.offset
-        }
-        uint256 desk = _layDesk();
-        (address account, address key) = _signer(desk, pos);
-        (int256 net, uint256 through, uint256 pending) = _word(pos);
-        if (key == address(0)) revert NotApplied(Skip.SIGNATURE);
-        if (key == OPERATOR) revert NotApplied(Skip.OPERATOR_KEY);
+        Entry memory e = _read(entry);
+        if (e.reason != 0) revert NotApplied(uint8(e.reason));
         if (msg.sender != OPERATOR || receipt.length != 0) {
             _expectLength(receipt, SIGNATURE);
-            _expectSigner(OPERATOR, receiptDigest(account, int96(net), uint32(through), uint32(pending)), receipt, 0);
+            _expectSigner(OPERATOR, _receiptDigest(e), receipt, 0);
         }
-        Account old = _accounts[account];
-        (Account record, Pool pool_) = _absorb(account, old, claims, through, pending);
+        Account old = _recordOf(e.account);
+        (Account record, Pool pool_) = _absorb(e.account, old, claims, e.through, e.pending);
         uint256 reason;
-        (pool_, reason) = _advance(account, old, record, net, through, pending, pool_);
+        (pool_, reason) = _advance(e.account, old, record, e.net, e.through, e.pending, pool_);
         if (reason != 0) revert NotApplied(uint8(reason));
         _pool = _payQueue(pool_, QUEUE_STEP);
         emit Settled(0, 0, 0, 1, 0);
-    }
-
-    /// @notice Applies packed entries one after the other, with receipts behind them where `stride` says so.
-    function _settleAll(bytes calldata entries, uint256 stride) private returns (Pool pool_, uint256 applied) {
-        unchecked {
-            if (entries.length % stride != 0) revert BadLength(entries.length + stride - entries.length % stride, entries.length);
-            pool_ = _pool;
-            uint256 desk = _layDesk();
-            uint256 pos;
-            uint256 end;
-            assembly ("memory-safe") {
-                pos := entries.offset
-                end := add(pos, entries.length)
-            }
-            for (; pos != end; pos += stride) {
-                (address account, address key) = _signer(desk, pos);
-                (int256 net, uint256 through, uint256 pending) = _word(pos);
-                uint256 reason;
-                if (key == address(0)) {
-                    reason = Skip.SIGNATURE;
-                } else if (key == OPERATOR) {
-                    reason = Skip.OPERATOR_KEY;
-                } else if (stride != ENTRY && !_receipted(desk, pos, account)) {
-                    reason = Skip.RECEIPT;
-                } else {
-                    Account old = _accounts[account];
-                    if (old.claims() != 0) reason = Skip.CLAIMS;
-                    else (pool_, reason) = _advance(account, old, old, net, through, pending, pool_);
-                }
-                if (reason == 0) ++applied;
-                else emit Skipped(account, uint8(reason));
-            }
-            pool_ = _payQueue(pool_, QUEUE_STEP);
-        }
     }
 
     /// @notice Puts a statement in the place of the one before, if it may be (R6.7, R6.8), and moves the pool (R3.2).
@@ -139,7 +114,7 @@ abstract contract Settlement is Revenue {
                 pool_ = Pool.wrap(Pool.unwrap(pool_) - credit);
                 if (late) _openExit(account, _sides[account]);
             }
-            _accounts[account] = record.restate(net, through, pending);
+            _keep(account, record.restate(net, through, pending));
             return (pool_, 0);
         }
     }
@@ -161,26 +136,27 @@ abstract contract Settlement is Revenue {
         uint256 found;
         bytes32 last;
         for (uint256 i; i != claims.length; ++i) {
-            Match calldata terms = claims[i].terms;
             uint256 seat = claims[i].seat;
-            bytes32 id = matchId(terms);
-            if (id <= last && i != 0) revert WrongClaims(live, claims.length);
+            Table memory t = _openAt(claims[i].terms, seat);
+            bytes32 id = t.id;
+            if (id <= last) revert WrongClaims(live, claims.length);
             last = id;
-            if (seat >= terms.seats.length || terms.seats[seat] != account) revert BadSeat(seat);
+            if (t.account(seat) != account) revert BadSeat(seat);
             Outcome outcome_ = _outcomes[id];
-            bool contained = AccountLib.settled(through, pending, terms.indexes[seat]);
+            bool contained = AccountLib.settled(through, pending, t.index(seat));
             if (outcome_.isLive(seat)) {
                 ++found;
-                if (_truncate(claims[i].payouts) != outcome_.payouts()) revert NoClaim(id);
+                uint96[] calldata payouts = claims[i].payouts;
+                if (_truncate(payouts) != outcome_.payouts()) revert NoClaim(id);
                 if (!contained) continue;
                 uint256 owed = _dequeue(account, id);
-                int256 delta = int256(uint256(claims[i].payouts[seat])) - int256(uint256(terms.stakes[seat]));
+                int256 delta = int256(uint256(payouts[seat])) - int256(t.stake(seat));
                 record = record.move(int256(owed) - delta).dropClaim();
                 pool_ = pool_.forgive(owed);
                 _outcomes[id] = outcome_.flipLive(seat);
             } else if (outcome_.isLocked(seat) && contained) {
                 _outcomes[id] = outcome_.flipLock(seat);
-                _unlock(account, id, terms.stakes[seat]);
+                _unlock(account, id, uint96(t.stake(seat)));
             } else {
                 revert NoClaim(id);
             }
@@ -195,88 +171,164 @@ abstract contract Settlement is Revenue {
     }
 
     /// @notice What an outcome slot keeps of the payouts.
-    function _truncate(uint96[] calldata payouts) internal pure returns (uint256) {
-        return uint256(keccak256(abi.encode(payouts))) >> 24;
+    function _truncate(uint96[] calldata payouts) internal pure returns (uint256 truncated) {
+        uint256 pos = _at(payouts);
+        uint256 length = payouts.length;
+        assembly ("memory-safe") {
+            // keccak256(abi.encode(payouts)): calldata holds the words already.
+            let m := mload(0x40)
+            mstore(m, 0x20)
+            mstore(add(m, 0x20), length)
+            calldatacopy(add(m, 0x40), pos, shl(5, length))
+            truncated := shr(24, keccak256(m, add(0x40, shl(5, length))))
+        }
     }
 
-    // --------------------------------------------------------------------------------------------------- the hot loop
+    // ------------------------------------------------------------------------------------------------------- the loops
 
-    /// @notice Lays out, once per call, the memory in which entries are hashed:
-    /// 00 type, 20 owner, 40 net, 60 through, 80 pending | be 1901, c0 domain, e0 struct hash |
-    /// 100 digest, 120 v, 140 r, 160 s | 180 owner and key, packed.
-    function _layDesk() private view returns (uint256 desk) {
+    /// @notice Applies packed entries one after the other; the short way where it applies, the long way for every other entry.
+    function _settleAll(bytes calldata entries) private returns (Pool pool_, uint256 applied) {
+        unchecked {
+            applied = _count(entries, ENTRY);
+            pool_ = _pool;
+            uint256 end = _start(entries) + entries.length;
+            uint256 pos = _start(entries);
+            if (pool_.owed() == 0) _layDesk();
+            while (true) {
+                if (pool_.owed() == 0) (pos, pool_) = _run(pos, end, pool_);
+                if (pos == end) break;
+                uint256 reason;
+                (pool_, reason) = _settleOne(entries[pos - _start(entries):], 0, pool_);
+                if (reason != 0) --applied;
+                pos += ENTRY;
+            }
+            pool_ = _payQueue(pool_, QUEUE_STEP);
+        }
+    }
+
+    /// @notice Applies the first entry of `entries`, the long way.
+    /// @param proof The size of the receipt's signature behind it.
+    function _settleOne(bytes calldata entries, uint256 proof, Pool pool_) private returns (Pool, uint256 reason) {
+        Entry memory e = _read(entries);
+        if (e.reason != 0) {
+            reason = e.reason;
+        } else if (proof != 0 && _recover(_receiptDigest(e), entries[ENTRY:], 0) != OPERATOR) {
+            reason = Skip.RECEIPT;
+        } else {
+            Account old = _recordOf(e.account);
+            if (old.claims() != 0) reason = Skip.CLAIMS;
+            else (pool_, reason) = _advance(e.account, old, old, e.net, e.through, e.pending, pool_);
+        }
+        if (reason != 0) emit Skipped(e.account, uint8(reason));
+        return (pool_, reason);
+    }
+
+    /// @notice Reads an entry and recovers who signed it (R2.3, R6.7).
+    function _read(bytes calldata entry) private view returns (Entry memory e) {
+        address owner = address(bytes20(entry));
+        e.net = int96(uint96(bytes12(entry[20:])));
+        e.through = uint32(bytes4(entry[32:]));
+        e.pending = uint32(bytes4(entry[36:]));
+        address key = _recover(_statementDigest(owner, e.net, e.through, e.pending), entry[40:], 0);
+        if (key == address(0)) {
+            e.reason = Skip.SIGNATURE;
+        } else {
+            e.account = accountId(owner, key);
+            if (key == OPERATOR) e.reason = Skip.OPERATOR_KEY;
+        }
+    }
+
+    function _receiptDigest(Entry memory e) private view returns (bytes32) {
+        return _digest(_receiptHash(e.account, e.net, e.through, e.pending));
+    }
+
+    function _count(bytes calldata entries, uint256 size) private pure returns (uint256 n) {
+        n = entries.length / size;
+        if (n * size != entries.length) revert BadLength((n + 1) * size, entries.length);
+    }
+
+    function _start(bytes calldata entries) private pure returns (uint256 pos) {
+        assembly ("memory-safe") {
+            pos := entries.offset
+        }
+    }
+
+    // ---------------------------------------------------------------------------------------------------- the hot loop
+    //
+    // Memory from DESK = 0x200, laid out once per call (the literals below are DESK + n):
+    //   00 type   20 owner   40 net   60 through   80 pending     the statement; its hash to e0
+    //   be 1901   c0 domain  e0 struct hash                       the digest; its hash to 100
+    //   100 digest   120 v   140 r   160 s                        for ecrecover; the key comes to 0x20
+    //   2c owner   40 key                                         the account, once the statement is hashed
+
+    /// @dev Takes 0x200 to 0x380 from the free memory.
+    function _layDesk() private view {
         bytes32 kind = STATEMENT_TYPE;
         bytes32 domain = domainSeparator();
         assembly ("memory-safe") {
-            desk := mload(0x40)
-            mstore(0x40, add(desk, 0x1c0))
-            mstore(desk, kind)
-            mstore(add(desk, 0xa0), 0x1901)
-            mstore(add(desk, 0xc0), domain)
+            if gt(mload(0x40), 0x200) { invalid() }
+            mstore(0x40, 0x380)
+            mstore(0x200, kind)
+            mstore(0x2a0, 0x1901)
+            mstore(0x2c0, domain)
         }
     }
 
-    /// @notice The first words of an entry.
-    function _word(uint256 pos) private pure returns (int256 net, uint256 through, uint256 pending) {
-        assembly ("memory-safe") {
-            net := signextend(11, calldataload(pos))
-            let word := calldataload(add(pos, 0x20))
-            through := shr(224, word)
-            pending := and(shr(192, word), 0xffffffff)
-        }
-    }
-
-    /// @notice The key that signed an entry, zero where nothing recovers, and its account (R2.3, R4.8).
-    function _signer(uint256 desk, uint256 pos) private view returns (address account, address key) {
-        assembly ("memory-safe") {
-            let word := calldataload(pos)
-            mstore(add(desk, 0x20), shr(96, word))
-            mstore(add(desk, 0x40), signextend(11, word))
-            mstore(add(desk, 0x180), word)
-            word := calldataload(add(pos, 0x20))
-            mstore(add(desk, 0x60), shr(224, word))
-            mstore(add(desk, 0x80), and(shr(192, word), 0xffffffff))
-            mstore(add(desk, 0xe0), keccak256(desk, 0xa0))
-            mstore(add(desk, 0x100), keccak256(add(desk, 0xbe), 0x42))
-            mstore(add(desk, 0x140), calldataload(add(pos, 0x28)))
-            word := calldataload(add(pos, 0x48))
-            let s := shr(1, shl(1, word))
-            mstore(add(desk, 0x120), add(27, shr(255, word)))
-            mstore(add(desk, 0x160), s)
-            mstore(0x00, 0)
-            // A high s is refused; ecrecover writes nothing where it fails.
-            if lt(s, 0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a1) {
-                pop(staticcall(gas(), 1, add(desk, 0x100), 0x80, 0x00, 0x20))
-                key := mload(0x00)
-            }
-            if key {
-                mstore(add(desk, 0x194), shl(96, key))
-                account := shr(96, shl(96, keccak256(add(desk, 0x180), 0x28)))
-            }
-        }
-    }
-
-    /// @notice Did the operator sign the receipt of the entry that `_signer` has just read?
-    function _receipted(uint256 desk, uint256 pos, address account) private view returns (bool yes) {
-        bytes32 statement = STATEMENT_TYPE;
-        bytes32 receipt = RECEIPT_TYPE;
+    /// @notice Applies entries as long as nothing about them is unusual; returns the position of the first that is, or `end`.
+    /// @dev Does for plain accounts what `_advance` does for all: any doubt ends the run, and the long way judges. Nothing is owed
+    /// here. All amounts are below 2^96, so that one shift finds a negative equity, an empty pool and an overflow alike.
+    function _run(uint256 pos, uint256 end, Pool pool_) private returns (uint256, Pool) {
         address operator_ = OPERATOR;
+        uint256 rest = Pool.unwrap(pool_) >> 96;
+        uint256 equity = pool_.equity();
         assembly ("memory-safe") {
-            mstore(desk, receipt)
-            mstore(add(desk, 0x20), account)
-            mstore(add(desk, 0xe0), keccak256(desk, 0xa0))
-            mstore(desk, statement)
-            mstore(add(desk, 0x100), keccak256(add(desk, 0xbe), 0x42))
-            mstore(add(desk, 0x140), calldataload(add(pos, 0x68)))
-            let vs := calldataload(add(pos, 0x88))
-            let s := shr(1, shl(1, vs))
-            mstore(add(desk, 0x120), add(27, shr(255, vs)))
-            mstore(add(desk, 0x160), s)
-            mstore(0x00, 0)
-            if lt(s, 0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a1) {
-                pop(staticcall(gas(), 1, add(desk, 0x100), 0x80, 0x00, 0x20))
-                yes := eq(mload(0x00), operator_) // which is not zero
+            mstore(0x00, operator_)
+            for { } xor(pos, end) { pos := add(pos, 104) } {
+                let word := calldataload(pos) // owner 20, net 12
+                let net := signextend(11, word)
+                let set := shr(192, calldataload(add(pos, 0x20))) // through 4, pending 4
+                let through := shr(32, set)
+                let pending := and(set, 0xffffffff)
+                mstore(0x220, shr(96, word))
+                mstore(0x240, net)
+                mstore(0x260, through)
+                mstore(0x280, pending)
+                mstore(0x2e0, keccak256(0x200, 0xa0))
+                mstore(0x300, keccak256(0x2be, 0x42))
+
+                let s := calldataload(add(pos, 0x48))
+                mstore(0x320, add(27, shr(255, s)))
+                mstore(0x340, calldataload(add(pos, 0x28)))
+                s := shr(1, shl(1, s))
+                mstore(0x360, s)
+                pop(staticcall(gas(), 1, 0x300, 0x80, 0x20, 0x20))
+                // The key is at 0x20 if 0x20 bytes came back; else the operator's at 0x00 is read.
+                let key := mload(returndatasize())
+                // The operator's key (R2.4) or none, a high s (R4.8).
+                let odd :=
+                    or(eq(key, operator_), gt(s, 0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0))
+                mstore(0x240, shl(96, key))
+                let slot := shl(96, keccak256(0x22c, 0x28))
+                let old := sload(slot)
+
+                // The settled set grows (R6.7); no claims, lock or exit, which would stand above `through`.
+                let oldSet := shr(192, old)
+                let shift := sub(through, shr(32, oldSet))
+                odd := or(odd, shr(26, or(shift, through)))
+                odd := or(odd, and(shr(shift, pending), not(oldSet)))
+                odd := or(odd, or(eq(set, oldSet), and(pending, 1)))
+
+                // Neither the account nor the pool goes below zero (R3.4), nor was the account there.
+                let funds := signextend(11, old)
+                let oldNet := signextend(11, shr(96, old))
+                let left := sub(add(equity, oldNet), net)
+                odd := or(odd, shr(96, or(left, or(add(funds, oldNet), add(funds, net)))))
+
+                if odd { break }
+                equity := left
+                sstore(slot, or(shl(192, set), or(shr(64, shl(160, word)), shr(160, shl(160, old)))))
             }
         }
+        return (pos, Pool.wrap((rest << 96) | equity));
     }
 }

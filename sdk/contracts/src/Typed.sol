@@ -16,7 +16,7 @@ abstract contract Typed is IArena {
         "State(bytes32 matchId,uint32 turn,bytes32 prev,bytes32 move,bytes32 board,uint8 mover,uint96[] payouts)"
     );
     bytes32 internal constant STATEMENT_TYPE = keccak256("Statement(address owner,int96 net,uint32 through,uint32 pending)");
-    bytes32 internal constant RECEIPT_TYPE = keccak256("Receipt(address account,int96 net,uint32 through,uint32 pending)");
+    bytes32 private constant RECEIPT_TYPE = keccak256("Receipt(address account,int96 net,uint32 through,uint32 pending)");
     bytes32 private constant WITHDRAWAL_TYPE =
         keccak256("Withdrawal(address account,uint96 total,uint64 deadline,bytes32 receipt)");
     bytes32 private constant EXIT_TYPE = keccak256("Exit(address account,bytes32 receipt,uint64 nonce)");
@@ -71,29 +71,39 @@ abstract contract Typed is IArena {
     }
 
     /// @notice The id of a match: the digest that all seats and the operator sign (R4.2).
-    function matchId(Match calldata terms) public view returns (bytes32) {
+    function matchId(Match calldata terms) external view returns (bytes32) {
+        return _matchId(terms, terms.seats, terms.indexes, terms.stakes, terms.seeds);
+    }
+
+    function _matchId(
+        Match calldata terms,
+        address[] calldata seats,
+        uint32[] calldata indexes,
+        uint96[] calldata stakes,
+        bytes32[] calldata seeds
+    ) internal view returns (bytes32) {
         bytes32 kind = MATCH_TYPE;
-        bytes32 seats = _hashWords(terms.seats.length, _at(terms.seats));
-        bytes32 indexes = _hashWords(terms.indexes.length, _at(terms.indexes));
-        bytes32 stakes = _hashWords(terms.stakes.length, _at(terms.stakes));
-        bytes32 seeds = _hashWords(terms.seeds.length, _at(terms.seeds));
+        bytes32 seatsHash = _hashWords(seats.length, _at(seats));
+        bytes32 indexesHash = _hashWords(indexes.length, _at(indexes));
+        bytes32 stakesHash = _hashWords(stakes.length, _at(stakes));
+        bytes32 seedsHash = _hashWords(seeds.length, _at(seeds));
         bytes32 hash;
         assembly ("memory-safe") {
             // The head of the calldata has the order of the type: only the arrays become hashes.
             let m := mload(0x40)
             mstore(m, kind)
             calldatacopy(add(m, 0x20), terms, 0x1c0)
-            mstore(add(m, 0x20), seats)
-            mstore(add(m, 0x40), indexes)
-            mstore(add(m, 0x60), stakes)
-            mstore(add(m, 0x180), seeds)
+            mstore(add(m, 0x20), seatsHash)
+            mstore(add(m, 0x40), indexesHash)
+            mstore(add(m, 0x60), stakesHash)
+            mstore(add(m, 0x180), seedsHash)
             hash := keccak256(m, 0x1e0)
         }
         return _digest(hash);
     }
 
     /// @notice The digest of a state of a match.
-    function stateDigest(bytes32 id, State calldata state) public view returns (bytes32) {
+    function _stateDigest(bytes32 id, State calldata state) internal view returns (bytes32) {
         bytes32 kind = STATE_TYPE;
         bytes32 payouts = _hashWords(state.payouts.length, _at(state.payouts));
         bytes32 hash;
@@ -109,23 +119,18 @@ abstract contract Typed is IArena {
     }
 
     /// @notice The digest of an account's statement.
-    function statementDigest(address owner, int96 net, uint32 through, uint32 pending) public view returns (bytes32) {
+    function _statementDigest(address owner, int96 net, uint32 through, uint32 pending) internal view returns (bytes32) {
         return _digest(keccak256(abi.encode(STATEMENT_TYPE, owner, net, through, pending)));
     }
 
     /// @notice The struct hash of a receipt, as exits and withdrawals name it.
-    function receiptHash(address account, int96 net, uint32 through, uint32 pending) public pure returns (bytes32) {
+    function _receiptHash(address account, int96 net, uint32 through, uint32 pending) internal pure returns (bytes32) {
         return keccak256(abi.encode(RECEIPT_TYPE, account, net, through, pending));
     }
 
-    /// @notice The digest of the operator's receipt.
-    function receiptDigest(address account, int96 net, uint32 through, uint32 pending) public view returns (bytes32) {
-        return _digest(receiptHash(account, net, through, pending));
-    }
-
     /// @notice The digest of a co-operative withdrawal.
-    function withdrawalDigest(address account, uint96 total, uint64 deadline, bytes32 receipt)
-        public
+    function _withdrawalDigest(address account, uint96 total, uint64 deadline, bytes32 receipt)
+        internal
         view
         returns (bytes32)
     {
@@ -133,7 +138,7 @@ abstract contract Typed is IArena {
     }
 
     /// @notice The digest of an account key's order to leave.
-    function exitDigest(address account, bytes32 receipt, uint64 nonce) public view returns (bytes32) {
+    function _exitDigest(address account, bytes32 receipt, uint64 nonce) internal view returns (bytes32) {
         return _digest(keccak256(abi.encode(EXIT_TYPE, account, receipt, nonce)));
     }
 

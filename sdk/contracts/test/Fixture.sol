@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {Arena} from "../src/Arena.sol";
 import {IArena} from "../src/IArena.sol";
 import {TestToken} from "./TestToken.sol";
+import {Typing} from "./Typing.sol";
 import {vm} from "./Vm.sol";
 
 /// @notice A player: a wallet and an account key (R2.3).
@@ -91,18 +92,26 @@ abstract contract Fixture {
         return abi.encodePacked(r, vs);
     }
 
+    function typed(bytes32 hash) internal view returns (bytes32) {
+        return Typing.digest(Typing.domain(address(arena), "salt"), hash);
+    }
+
+    function idOf(IArena.Match memory m) internal view returns (bytes32) {
+        return typed(Typing.terms(m));
+    }
+
     function entry(Player memory p, int96 net, uint32 through, uint32 pending) internal view returns (bytes memory) {
         return abi.encodePacked(
             p.owner,
             net,
             through,
             pending,
-            sign(p.secret, arena.statementDigest(p.owner, net, through, pending))
+            sign(p.secret, typed(Typing.statement(p.owner, net, through, pending)))
         );
     }
 
     function receipt(Player memory p, int96 net, uint32 through, uint32 pending) internal view returns (bytes memory) {
-        return sign(OPERATOR_SECRET, arena.receiptDigest(p.id, net, through, pending));
+        return sign(OPERATOR_SECRET, typed(Typing.receipt(p.id, net, through, pending)));
     }
 
     function signed(Player memory p, int96 net, uint32 through, uint32 pending) internal view returns (bytes memory) {
@@ -130,9 +139,9 @@ abstract contract Fixture {
 
     function withdraw(Player memory p, uint96 total) internal {
         Books memory b = books(p);
-        bytes32 hash = arena.receiptHash(p.id, int96(b.net), uint32(b.through), uint32(b.pending));
+        bytes32 hash = Typing.receipt(p.id, int96(b.net), uint32(b.through), uint32(b.pending));
         uint64 deadline = uint64(block.timestamp + 1 hours);
-        bytes32 digest = arena.withdrawalDigest(p.id, total, deadline, hash);
+        bytes32 digest = typed(Typing.withdrawal(p.id, total, deadline, hash));
         arena.withdraw(p.owner, p.key, total, deadline, sign(p.secret, digest), sign(OPERATOR_SECRET, digest));
     }
 
@@ -188,12 +197,12 @@ abstract contract Fixture {
 
     function conclude(Player[] memory players, IArena.Match memory m, uint96[] memory payouts) internal {
         IArena.State memory last = finalState(payouts);
-        bytes memory signatures = signAll(players, arena.stateDigest(arena.matchId(m), last));
+        bytes memory signatures = signAll(players, typed(Typing.state(idOf(m), last)));
         arena.conclude(m, last, owners(players), signatures);
     }
 
     function lock(Player[] memory players, IArena.Match memory m, uint8 seat) internal {
-        arena.lock(m, seat, owners(players), signAll(players, arena.matchId(m)));
+        arena.lock(m, seat, owners(players), signAll(players, idOf(m)));
     }
 
     function settleClaimed(

@@ -9,6 +9,7 @@ import {vm} from "./Vm.sol";
 /// forge-config: default.isolate = true
 contract GasTest is Fixture {
     string private missed;
+    uint96 private fees = 1 gwei;
 
     function done() private view {
         vm.assertEq(bytes(missed).length, 0, missed);
@@ -29,7 +30,7 @@ contract GasTest is Fixture {
         for (uint256 i; i < count; ++i) {
             int96 net = int96(int256(i)) * 1e15 + 1e12 * int96(int32(round)) + 7;
             if (i % 2 == 0) net = -net;
-            entries = bytes.concat(entries, entry(player(i), net, 40 + 16 * round, round == 0 ? 5 : 0x50003));
+            entries = bytes.concat(entries, entry(player(i), net, 40 + 16 * round, round == 0 ? 4 : 0x40006));
         }
     }
 
@@ -37,16 +38,22 @@ contract GasTest is Fixture {
         for (uint256 i; i < count; ++i) bank(player(i), 10 ether);
         fundPool(100 ether);
         settleWithFees(statements(count, 0), 1 gwei);
-        vm.prank(operator);
         bytes memory entries = statements(count, 1);
         vm.prank(operator);
-        arena.settle(entries, keccak256("root"), 496, 1 gwei);
+        arena.settle(entries, keccak256("root"), 496, fees);
         return calldataGas(entries);
     }
 
     function test_gas_settle_32_accounts_496_matches() public {
         settled(32);
         measure("settle 32 accounts (496 matches) with root and fees", 386_880);
+        done();
+    }
+
+    function test_gas_settle_32_accounts_without_fees() public {
+        fees = 0;
+        settled(32);
+        measure("settle 32 accounts (496 matches) with root", 386_880);
         done();
     }
 
@@ -112,6 +119,9 @@ contract GasTest is Fixture {
         IArena.Match memory m = terms(a, 17, b, 18, 1 ether);
         conclude(pair(a, b), m, amounts(2 ether, 0));
         measure("conclude, 2 seats", 80_000);
+        IArena.State memory last = finalState(amounts(2 ether, 0));
+        bytes memory data = abi.encodeCall(arena.conclude, (m, last, owners(pair(a, b)), signAll(pair(a, b), idOf(m))));
+        vm.snapshotValue("Arena", "conclude, 2 seats: calldata alone", calldataGas(data));
         settleClaimed(a, 2 ether, 32, 0, claim(m, amounts(2 ether, 0), 0));
         vm.snapshotGasLastCall("Arena", "settleClaimed, 1 claim");
     }
