@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
-import {Account, Outcome, Pool, Side, MAX_INT96} from "./Records.sol";
+import {Account, Outcome, Pool, Side, MAX_INT96, either} from "./Records.sol";
 import {Typed} from "./Typed.sol";
 import {Ledger} from "./Ledger.sol";
 import {Revenue} from "./Revenue.sol";
@@ -45,16 +45,18 @@ contract Arena is Exits {
     function _deposit(address account, uint256 amount) private {
         unchecked {
             Account record = _recordOf(account);
-            if (record.special()) revert ExitIsOpen(); // R3.7
             int256 funds = record.funds() + int256(amount);
-            if (funds > MAX_INT96) revert TooMuch(); // R3.6
-            if (account == address(0)) revert ZeroAddress();
-            _keep(account, record.withFunds(funds));
             int256 equity = record.equity();
-            if (equity < 0) {
+            if (either(either(record.special(), account == address(0)), either(equity < 0, funds > MAX_INT96))) {
+                if (record.special()) revert ExitIsOpen(); // R3.7
+                if (account == address(0)) revert ZeroAddress();
+                if (funds > MAX_INT96) revert TooMuch(); // R3.6
                 // The account's debt is repaid first (R3.2).
                 uint256 debt = uint256(-equity);
+                _keep(account, record.withFunds(funds));
                 _pool = _payQueue(_pool.receive_(amount < debt ? amount : debt), QUEUE_STEP);
+            } else {
+                _keep(account, record.withFunds(funds));
             }
             emit Deposited(account, msg.sender, uint96(amount));
         }
@@ -157,21 +159,6 @@ contract Arena is Exits {
     function pool() external view returns (uint96 equity, uint128 owed, uint32 batches) {
         Pool p = _pool;
         return (uint96(p.equity()), uint128(p.owed()), uint32(p.batches()));
-    }
-
-    /// @notice The announced withdrawal from the pool.
-    function poolNotice() external view returns (uint96 amount, uint40 from) {
-        return (_notice.amount, _notice.from);
-    }
-
-    /// @notice One place of the queue of what the pool owes, and its next and end places; amount 0 has been paid or has left.
-    function owedAt(uint256 place)
-        external
-        view
-        returns (address account, uint96 amount, bytes32 id, uint64 head, uint64 tail)
-    {
-        Debt storage debt = _debts[place];
-        return (debt.account, debt.amount, debt.matchId, _queue.head, _queue.tail);
     }
 
     /// @notice The results root of a batch; batches count from 1.

@@ -32,6 +32,13 @@ function positive(int256 equity) pure returns (uint256 amount) {
     }
 }
 
+/// @notice `a || b` without a jump.
+function either(bool a, bool b) pure returns (bool c) {
+    assembly ("memory-safe") {
+        c := or(a, b)
+    }
+}
+
 library AccountLib {
     uint256 internal constant MAX_THROUGH = 2 ** 26 - 1;
     uint256 internal constant MAX_CLAIMS = 31;
@@ -39,12 +46,16 @@ library AccountLib {
     uint256 private constant SPECIAL = 1 << 255;
     uint256 private constant STATEMENT = ((1 << 154) - 1) << 96; // net, pending and through
 
-    function funds(Account a) internal pure returns (int256) {
-        return int96(uint96(Account.unwrap(a)));
+    function funds(Account a) internal pure returns (int256 amount) {
+        assembly ("memory-safe") {
+            amount := signextend(11, a)
+        }
     }
 
-    function net(Account a) internal pure returns (int256) {
-        return int96(uint96(Account.unwrap(a) >> 96));
+    function net(Account a) internal pure returns (int256 amount) {
+        assembly ("memory-safe") {
+            amount := signextend(11, shr(96, a))
+        }
     }
 
     function pending(Account a) internal pure returns (uint256) {

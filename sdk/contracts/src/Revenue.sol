@@ -82,11 +82,6 @@ abstract contract Revenue is Ledger {
         if (epoch_ + 1 < now_) claimable += _shareOf(beneficiary, fresh, epoch_);
     }
 
-    /// @notice The split of an epoch; epochs count exit windows since 1970.
-    function splitAt(uint256 epoch_) external view returns (Share[] memory) {
-        return _splitOf(epoch_).shares;
-    }
-
     /// @notice Fees have left the pool; nothing else is done with them before they are two epochs old.
     function _accrue(uint256 fees) internal {
         Aging memory aging = _mature();
