@@ -190,11 +190,48 @@ pub enum ClientError {
 /// What a handle asks of the task that owns the session.
 enum Command {
     Input(SessionInput, oneshot::Sender<Result<(), ClientError>>),
-    Seat(Box<dyn FnOnce(u32) -> SessionInput + Send>, oneshot::Sender<Result<Match, ClientError>>),
+    Seat(Box<dyn FnOnce(u32) -> SessionInput + Send>, Seat),
     Ask(Box<dyn FnOnce(u32) -> SessionInput + Send>, oneshot::Sender<Result<SessionNotice, ClientError>>),
     Look(Box<dyn FnOnce(&Session) + Send>),
     Resume(oneshot::Sender<Vec<Match>>),
     Close(oneshot::Sender<()>),
+}
+
+/// Who waits for a seat.
+struct Seat {
+    table: Option<oneshot::Sender<TableId>>,
+    opened: oneshot::Sender<Result<Match, ClientError>>,
+}
+
+/// A seat at a table whose match has not begun.
+#[must_use = "the match is lost to this handle if it is not waited for"]
+pub struct Seating {
+    table: oneshot::Receiver<TableId>,
+    opened: oneshot::Receiver<Result<Match, ClientError>>,
+}
+
+impl Seating {
+    /// The table's number, for others to join.
+    ///
+    /// # Errors
+    /// There is no seat: the bankroll is too small, the server says no.
+    pub async fn table(&mut self) -> Result<TableId, ClientError> {
+        match (&mut self.table).await {
+            Ok(table) => Ok(table),
+            Err(_) => match (&mut self.opened).await {
+                Ok(Err(error)) => Err(error),
+                _ => Err(ClientError::Closed),
+            },
+        }
+    }
+
+    /// Waits for the match to open.
+    ///
+    /// # Errors
+    /// There is no seat, nobody came, or somebody did not sign.
+    pub async fn opened(self) -> Result<Match, ClientError> {
+        self.opened.await.map_err(|_| ClientError::Closed)?
+    }
 }
 
 impl Client {
@@ -238,31 +275,30 @@ impl Client {
     /// The bankroll is too small, the server says no, or nobody came.
     pub async fn quick<G: Game>(&self, game: &G, fee: BasisPoints, seats: Seats) -> Result<GameMatch<G>, ClientError> {
         let spec = seats.spec(GameRules::new(game.clone(), fee).id());
-        self.quick_match(spec).await.map(GameMatch::new)
+        self.quick_table(spec).await?.opened().await.map(GameMatch::new)
     }
 
-    /// The same for rules known by their id only.
+    /// Sits down at any listed table like this, or opens one.
     ///
     /// # Errors
-    /// As [`quick`](Client::quick).
-    pub async fn quick_match(&self, spec: TableSpec) -> Result<Match, ClientError> {
+    /// The client is closed; the rest says the [`Seating`].
+    pub async fn quick_table(&self, spec: TableSpec) -> Result<Seating, ClientError> {
         self.seat(move |tag| SessionInput::Quick { tag, spec }).await
     }
 
-    /// Opens a table, and waits for the match to open. A private table's number is in
-    /// [`SessionNotice::Seated`].
+    /// Opens a table and sits down.
     ///
     /// # Errors
-    /// As [`quick`](Client::quick).
-    pub async fn create(&self, spec: TableSpec) -> Result<Match, ClientError> {
+    /// The client is closed; the rest says the [`Seating`].
+    pub async fn create(&self, spec: TableSpec) -> Result<Seating, ClientError> {
         self.seat(move |tag| SessionInput::Create { tag, spec }).await
     }
 
-    /// Sits down at this table if it is what is wanted, and waits for the match to open.
+    /// Sits down at this table, if it is what is wanted.
     ///
     /// # Errors
-    /// As [`quick`](Client::quick), and the table is gone or full.
-    pub async fn join(&self, table: TableId, wanted: Wanted) -> Result<Match, ClientError> {
+    /// The client is closed; the rest says the [`Seating`].
+    pub async fn join(&self, table: TableId, wanted: Wanted) -> Result<Seating, ClientError> {
         self.seat(move |tag| SessionInput::Join { tag, table, wanted }).await
     }
 
@@ -355,10 +391,11 @@ impl Client {
         }
     }
 
-    async fn seat(&self, input: impl FnOnce(u32) -> SessionInput + Send + 'static) -> Result<Match, ClientError> {
-        let (answer, answered) = oneshot::channel();
-        self.send(Command::Seat(Box::new(input), answer)).await?;
-        answered.await.map_err(|_| ClientError::Closed)?
+    async fn seat(&self, input: impl FnOnce(u32) -> SessionInput + Send + 'static) -> Result<Seating, ClientError> {
+        let ((seated, table), (answer, opened)) = (oneshot::channel(), oneshot::channel());
+        let seat = Seat { table: Some(seated), opened: answer };
+        self.send(Command::Seat(Box::new(input), seat)).await?;
+        Ok(Seating { table, opened })
     }
 
     async fn ask(

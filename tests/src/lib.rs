@@ -1,1 +1,5 @@
-//! To be written.
+//! What Matchlock's tests, benches and `cargo xtask play` share.
+
+pub mod bench;
+pub mod table;
+pub mod world;

@@ -27,7 +27,7 @@ mod interface {
             function settle(bytes entries, bytes32 resultsRoot, uint32 matches, uint96 fees) external;
             function settleSigned(bytes entries) external;
             function settleClaimed(bytes entry, bytes receipt, Claim[] claims) external;
-            function withdraw(address owner, uint96 total, uint64 deadline, bytes accountSig, bytes operatorSig) external;
+            function withdraw(address owner, address key, uint96 total, uint64 deadline, bytes accountSig, bytes operatorSig) external;
             function exit(address owner, address key, bytes entry, bytes exitSig) external;
             function lock(Match terms, uint8 seat, address[] owners, bytes signatures) external;
             function release(Match terms, uint8 seat) external;
@@ -44,10 +44,11 @@ mod interface {
             function accountOf(address account) external view returns (
                 int96 funds, int96 net, uint32 pending, uint32 through, uint8 claims, bool special,
                 uint96 withdrawn, uint96 locked, uint40 exitAt, uint24 nonce);
-            function pool() external view returns (uint96 equity, uint96 owed, uint32 batches);
+            function pool() external view returns (uint96 equity, uint128 owed, uint32 batches);
             function accountId(address owner, address key) external pure returns (address);
             function resultsRoot(uint32 batch) external view returns (bytes32);
-            function outcomeOf(bytes32 matchId) external view returns (uint256);
+            function outcomeOf(bytes32 id) external view returns (
+                uint8 status, uint8 locked, uint8 live, bytes29 payouts);
             function proveResult(uint32 batch, Result result, bytes32[] proof) external view returns (bool);
             function matchId(Match terms) external view returns (bytes32);
             function domainSeparator() external view returns (bytes32);

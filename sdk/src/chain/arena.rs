@@ -35,15 +35,6 @@ sol! {
         function approve(address spender, uint256 amount) external;
         function balanceOf(address owner) external view returns (uint256);
     }
-
-    /// Calls of the arena in their newest form.
-    interface Calls {
-        function withdraw(address owner, address key, uint96 total, uint64 deadline, bytes accountSig, bytes operatorSig)
-            external;
-        function pool() external view returns (uint96 equity, uint128 owed, uint32 batches);
-        function outcomeOf(bytes32 id) external view
-            returns (uint8 status, uint8 locked, uint8 live, bytes29 payouts);
-    }
 }
 
 /// How long a sent transaction may take to be mined before a call gives up on it, unless told otherwise.
@@ -314,7 +305,7 @@ impl Pool {
     /// # Errors
     /// As [`read_contract`].
     pub async fn read<P: Provider>(rpc: &Rpc<P>, arena: Address, at: BlockId) -> Result<Pool, ProviderError> {
-        let read = read_contract(rpc, arena, &Calls::poolCall {}, at).await?;
+        let read = read_contract(rpc, arena, &abi::Arena::poolCall {}, at).await?;
         Ok(Pool { equity: amount(read.equity), owed: read.owed, batches: read.batches })
     }
 }
@@ -455,7 +446,7 @@ impl<P: Provider> ArenaChain<P> {
         by_account: &Signature,
         by_operator: &Signature,
     ) -> Result<TxOutcome, CallError> {
-        let call = Calls::withdrawCall {
+        let call = abi::Arena::withdrawCall {
             owner: player.owner,
             key: player.key,
             total: withdrawal.total.into(),
@@ -641,7 +632,7 @@ pub async fn is_concluded<P: Provider>(
 ) -> Result<bool, ProviderError> {
     /// `OutcomeLib.CONCLUDED` of Records.sol.
     const CONCLUDED: u8 = 2;
-    let outcome = read_contract(rpc, arena, &Calls::outcomeOfCall { id: id.0 }, at).await?;
+    let outcome = read_contract(rpc, arena, &abi::Arena::outcomeOfCall { id: id.0 }, at).await?;
     Ok(outcome.status == CONCLUDED)
 }
 

@@ -19,7 +19,7 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{Client, ClientConfig, ClientError, ClientEvent, Command, Link, Match, MatchEvent, Snapshot, Store};
+use super::{Client, ClientConfig, ClientError, ClientEvent, Command, Link, Match, MatchEvent, Seat, Snapshot, Store};
 use crate::{
     abi::MatchId,
     channel::Notice,
@@ -141,7 +141,7 @@ struct Actor<S> {
     link: watch::Sender<Link>,
     tags: u32,
     asked: BTreeMap<u32, oneshot::Sender<Result<SessionNotice, ClientError>>>,
-    seating: BTreeMap<u32, oneshot::Sender<Result<Match, ClientError>>>,
+    seating: BTreeMap<u32, Seat>,
     opening: BTreeMap<MatchId, oneshot::Sender<Result<Match, ClientError>>>,
     matches: BTreeMap<MatchId, MatchState>,
     resumed: Vec<Match>,
@@ -222,7 +222,7 @@ impl<S: Store> Actor<S> {
                             return None;
                         }
                         Command::Ask(_, answer) => drop(answer.send(Err(self.unreachable("offline")))),
-                        Command::Seat(_, answer) => drop(answer.send(Err(self.unreachable("offline")))),
+                        Command::Seat(_, seat) => drop(seat.opened.send(Err(self.unreachable("offline")))),
                         wish => drop(self.wish(wish).await),
                     },
                 }
@@ -248,8 +248,8 @@ impl<S: Store> Actor<S> {
         for (_, answer) in core::mem::take(&mut self.asked) {
             let _ = answer.send(Err(self.unreachable(&reason)));
         }
-        for (_, answer) in core::mem::take(&mut self.seating) {
-            let _ = answer.send(Err(self.unreachable(&reason)));
+        for (_, seat) in core::mem::take(&mut self.seating) {
+            let _ = seat.opened.send(Err(self.unreachable(&reason)));
         }
     }
 
@@ -264,12 +264,12 @@ impl<S: Store> Actor<S> {
                 let _ = answer.send(result);
                 out
             }
-            Command::Seat(input, answer) => {
+            Command::Seat(input, seat) => {
                 let tag = self.tag();
                 let (result, out) = split(self.step(input(tag)).await);
                 match result {
-                    Ok(()) => drop(self.seating.insert(tag, answer)),
-                    Err(error) => drop(answer.send(Err(error))),
+                    Ok(()) => drop(self.seating.insert(tag, seat)),
+                    Err(error) => drop(seat.opened.send(Err(error))),
                 }
                 out
             }
@@ -324,8 +324,8 @@ impl<S: Store> Actor<S> {
     fn notify(&mut self, notice: SessionNotice) {
         match &notice {
             SessionNotice::Matched { tag, match_id } => {
-                if let Some(answer) = self.seating.remove(tag) {
-                    self.opening.insert(*match_id, answer);
+                if let Some(seat) = self.seating.remove(tag) {
+                    self.opening.insert(*match_id, seat.opened);
                 }
             }
             SessionNotice::Match { match_id, notice } => return self.match_notice(*match_id, notice),
@@ -346,9 +346,14 @@ impl<S: Store> Actor<S> {
                     return;
                 }
             }
+            SessionNotice::Seated { tag, table } => {
+                if let Some(seated) = self.seating.get_mut(tag).and_then(|seat| seat.table.take()) {
+                    let _ = seated.send(*table);
+                }
+            }
             SessionNotice::Unseated { tag } => {
-                if let Some(answer) = self.seating.remove(tag) {
-                    let _ = answer.send(Err(ClientError::Cancelled));
+                if let Some(seat) = self.seating.remove(tag) {
+                    let _ = seat.opened.send(Err(ClientError::Cancelled));
                 }
             }
             SessionNotice::Refused { about: About::Request(tag), refusal } => self.refused(*tag, refusal),
@@ -360,8 +365,8 @@ impl<S: Store> Actor<S> {
     fn refused(&mut self, tag: u32, refusal: &Refusal) {
         if let Some(answer) = self.asked.remove(&tag) {
             let _ = answer.send(Err(refusal.clone().into()));
-        } else if let Some(answer) = self.seating.remove(&tag) {
-            let _ = answer.send(Err(refusal.clone().into()));
+        } else if let Some(seat) = self.seating.remove(&tag) {
+            let _ = seat.opened.send(Err(refusal.clone().into()));
         }
     }
 

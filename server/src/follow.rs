@@ -1,0 +1,208 @@
+//! The task between the hub and the chain.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use matchlock::account::AccountId;
+use tokio::sync::mpsc;
+
+use crate::{
+    chain::{At, Chain, ChainError, ChainEvent, ChainUpdate, Concluded, Outbox, OutboxError, Outcomes, Sender},
+    chain::{Submission, SubmitError, Watch},
+    hub::Hub,
+    ledger::Ask,
+    store::{AppliedClaim, Change},
+    sync::lock,
+};
+
+/// How long to wait before the sender is asked again to take something.
+const RETRY: Duration = Duration::from_secs(1);
+/// Accounts read from the chain in one go.
+const RECORDS: usize = 256;
+
+/// Everything that goes between the hub and the chain.
+pub(crate) struct Follow {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) chain: Chain,
+    pub(crate) sender: Sender,
+    pub(crate) outcomes: Outcomes,
+    pub(crate) watch: Watch,
+    pub(crate) asks: mpsc::UnboundedReceiver<Ask>,
+}
+
+impl Follow {
+    /// Tells the hub what happens on the chain, and the chain what the hub wants. Ends with the hub or the watcher.
+    pub(crate) async fn run(mut self) {
+        loop {
+            tokio::select! {
+                Some(ask) = self.asks.recv() => self.ask(ask),
+                Some(outcome) = self.outcomes.next() => self.hub.submitted(&outcome),
+                event = self.watch.next() => {
+                    let Some(event) = event else {
+                        tracing::error!("the chain's watcher has stopped");
+                        return;
+                    };
+                    self.event(event).await;
+                }
+            }
+            self.hub.settle();
+        }
+    }
+
+    fn ask(&self, ask: Ask) {
+        match ask {
+            Ask::Record(account, answer) => {
+                let chain = self.chain.clone();
+                tokio::spawn(async move {
+                    let record = chain.record(account, At::Confirmed).await;
+                    if let Err(error) = &record {
+                        tracing::warn!(%error, %account, "an account cannot be read from the chain");
+                    }
+                    // Whoever asked may be gone.
+                    let _ = answer.send(record.ok());
+                });
+            }
+            Ask::Submit { key, calldata } => {
+                let submission = Submission {
+                    key,
+                    to: self.chain.arena().domain.arena,
+                    calldata: calldata.into(),
+                    value: Default::default(),
+                    gas_limit: None,
+                };
+                tokio::spawn(submit(self.sender.clone(), submission));
+            }
+            Ask::Forget(key) => {
+                let sender = self.sender.clone();
+                tokio::spawn(async move {
+                    // Not forgotten is told again, and dealt with again.
+                    if let Err(error) = sender.forget(&key).await {
+                        tracing::warn!(%error, key, "the sender does not forget");
+                    }
+                });
+            }
+        }
+    }
+
+    async fn event(&mut self, event: ChainEvent) {
+        let read = match &event {
+            ChainEvent::Update(update) => self.update(update).await,
+            ChainEvent::Resync(resync) => {
+                tracing::warn!(?resync, "the chain was reorganised below the confirmed block");
+                self.hub.height.store(resync.height, Ordering::Relaxed);
+                self.hub.chain_time.store(resync.time, Ordering::Relaxed);
+                self.reread().await
+            }
+        };
+        if let Err(error) = read {
+            // What is not known of an account is read again with its next change or login.
+            tracing::warn!(%error, "the chain cannot be read");
+        }
+        if let Err(error) = self.watch.done(&event).await {
+            tracing::warn!(%error, "the watcher's place is not kept; its events come again");
+        }
+    }
+
+    async fn update(&self, update: &ChainUpdate) -> Result<(), ChainError> {
+        let hub = &self.hub;
+        hub.height.store(update.height, Ordering::Relaxed);
+        hub.chain_time.store(update.time, Ordering::Relaxed);
+        for concluded in &update.concluded {
+            hub.applied(concluded);
+        }
+        for settled in &update.settled {
+            hub.batch_seen(settled.batch, settled.results_root);
+        }
+        let batch = update.settled.iter().map(|settled| settled.batch).max().unwrap_or(0);
+        for skipped in update.settled.iter().flat_map(|settled| &settled.skipped) {
+            tracing::warn!(account = %skipped.0, reason = skipped.1, "a statement was not settled");
+        }
+        for (id, record) in &update.touched {
+            if let Some(account) = hub.accounts.find(id) {
+                hub.observe(&account, record.clone(), batch);
+            }
+        }
+        if update.reread_all {
+            self.reread().await?;
+        }
+        hub.operator.set_pool(&self.chain.pool(At::Confirmed).await?);
+        Ok(())
+    }
+
+    /// Reads every account in memory again.
+    async fn reread(&self) -> Result<(), ChainError> {
+        let known: Vec<_> = self.hub.accounts.values().iter().map(|account| account.id).collect();
+        read_accounts(&self.hub, &self.chain, &known).await
+    }
+}
+
+/// Reads accounts and the pool from the chain.
+pub(crate) async fn read_accounts(hub: &Arc<Hub>, chain: &Chain, ids: &[AccountId]) -> Result<(), ChainError> {
+    for ids in ids.chunks(RECORDS) {
+        for (id, record) in ids.iter().zip(chain.records(ids, At::Confirmed).await?) {
+            if let Some(account) = hub.accounts.find(id) {
+                hub.observe(&account, record, 0);
+            }
+        }
+    }
+    hub.operator.set_pool(&chain.pool(At::Confirmed).await?);
+    Ok(())
+}
+
+async fn submit(sender: Sender, submission: Submission) {
+    loop {
+        match sender.submit(submission.clone()).await {
+            Ok(_) => return,
+            Err(error @ (SubmitError::Outbox(_) | SubmitError::Full(_))) => {
+                tracing::warn!(%error, key = submission.key, "a submission was not taken; trying again");
+            }
+            Err(error) => return tracing::error!(%error, key = submission.key, "a submission was not taken"),
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+impl Hub {
+    /// The chain has applied an outcome: its seats have a claim until their statements are settled (R6.10).
+    fn applied(&self, concluded: &Concluded) {
+        let Ok(Some((_, row))) = self.store.match_by_id(concluded.match_id) else { return };
+        for (player, index) in row.players.iter().zip(&row.terms.indexes) {
+            let Ok(account) = self.account(*player) else { continue };
+            let mut book = lock(&account.book);
+            let known = book.row.claims.iter().any(|claim| claim.match_id == concluded.match_id);
+            // A seat that had settled the match already was skipped by the chain.
+            if known || book.settled().set.contains(*index) {
+                continue;
+            }
+            let (match_id, payouts) = (concluded.match_id, concluded.payouts.clone());
+            book.row.claims.push(AppliedClaim { match_id, index: *index, payouts });
+            self.store.write(vec![Change::account(&book.row)], || {});
+        }
+    }
+}
+
+/// The hub's store, as the chain's sender and watcher want it.
+pub(crate) struct Notes(pub(crate) Arc<Hub>);
+
+impl Outbox for Notes {
+    fn put(&self, key: &str, value: &[u8]) -> Result<(), OutboxError> {
+        self.write(key, Some(value.to_vec()))
+    }
+
+    fn remove(&self, key: &str) -> Result<(), OutboxError> {
+        self.write(key, None)
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, OutboxError> {
+        self.0.store.notes(prefix).map_err(|error| OutboxError(error.to_string()))
+    }
+}
+
+impl Notes {
+    fn write(&self, key: &str, value: Option<Vec<u8>>) -> Result<(), OutboxError> {
+        let change = Change::Note(key.to_owned(), value);
+        self.0.store.write_now(vec![change]).map_err(|error| OutboxError(error.to_string()))
+    }
+}

@@ -1,0 +1,140 @@
+//! The server with the demo games.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use alloy_primitives::Address;
+use clap::{Parser, Subcommand};
+use matchlock::{game::BasisPoints, rules::Rules};
+use matchlock_server::{
+    Options, Server,
+    chain::{DeployConfig, deploy},
+};
+use tracing_subscriber::EnvFilter;
+
+/// Staked matches over state channels: lobby, relay, operator and settler of one arena.
+///
+/// Without options it runs the embedded chain with play money and keeps everything in ./matchlock-data. Each option can
+/// also be given in the environment or in a TOML file; flags win over the environment, and both win over the file.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Options,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the server; what happens without a command, too
+    Serve(Box<Options>),
+    /// Deploys an arena and prints its address
+    Deploy(Deploy),
+}
+
+#[derive(clap::Args)]
+struct Deploy {
+    /// A node's JSON-RPC endpoint
+    #[arg(long, env = "MATCHLOCK_CHAIN_RPC", value_name = "URL")]
+    rpc: String,
+    /// File with the operator's key, 64 hexadecimal digits; its wallet pays for the gas
+    #[arg(long, env = "MATCHLOCK_OPERATOR_KEY_FILE", value_name = "FILE")]
+    operator_key: PathBuf,
+    /// The asset: an ERC-20's address; without it, the chain's own coin
+    #[arg(long, value_name = "ADDRESS")]
+    token: Option<Address>,
+    /// Seconds that a player waits who leaves without the operator
+    #[arg(long, value_name = "SECONDS", default_value_t = 7 * 24 * 60 * 60)]
+    exit_window: u32,
+    /// Who gets a share of the fees, as ADDRESS=BASISPOINTS; together 10000 [default: the operator all]
+    #[arg(long, value_name = "ADDRESS=BP", value_parser = share)]
+    split: Vec<(Address, u16)>,
+}
+
+fn share(text: &str) -> Result<(Address, u16), String> {
+    let (address, points) = text.split_once('=').ok_or("expected ADDRESS=BASISPOINTS")?;
+    let address = address.parse().map_err(|error| format!("{address}: {error}"))?;
+    let points = points.parse().map_err(|error| format!("{points}: {error}"))?;
+    Ok((address, points))
+}
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")))
+        .with_writer(std::io::stderr)
+        .init();
+    let Arguments { command, serve } = Arguments::parse();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    let done = runtime.block_on(async {
+        match command {
+            None => run(serve).await,
+            Some(Command::Serve(options)) => run(*options).await,
+            Some(Command::Deploy(options)) => deploy_arena(options).await,
+        }
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&*error),
+    }
+}
+
+fn failed(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("matchlock-server: {error}");
+    ExitCode::FAILURE
+}
+
+type Done = Result<(), Box<dyn std::error::Error>>;
+
+async fn run(options: Options) -> Done {
+    let options = Options { operator_key: std::env::var("MATCHLOCK_OPERATOR_KEY").ok(), ..options }.with_file()?;
+    let fee = BasisPoints::new(options.fee.unwrap_or(0)).map_err(|error| format!("--fee: {error}"))?;
+    let server = Server::start(options.resolve()?, games(fee)?).await?;
+    // The one line on standard output, for scripts that start a server and want to know where it is.
+    println!("{}", server.url());
+    stopped().await?;
+    tracing::info!("closing");
+    server.shutdown().await;
+    Ok(())
+}
+
+#[cfg(feature = "demo-games")]
+fn games(fee: BasisPoints) -> Result<Vec<std::sync::Arc<dyn Rules>>, Box<dyn std::error::Error>> {
+    Ok(matchlock_demo::games(fee))
+}
+
+#[cfg(not(feature = "demo-games"))]
+fn games(_fee: BasisPoints) -> Result<Vec<std::sync::Arc<dyn Rules>>, Box<dyn std::error::Error>> {
+    Err("built without the demo games: run your own games with the library, see its documentation".into())
+}
+
+/// Waits for the first SIGINT or SIGTERM.
+async fn stopped() -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted,
+            _ = terminate.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
+}
+
+async fn deploy_arena(options: Deploy) -> Done {
+    let key = matchlock_server::read_key(&options.operator_key)?;
+    let config = DeployConfig {
+        token: options.token.unwrap_or_default(),
+        court: Address::ZERO,
+        exit_window: options.exit_window,
+        salt: None,
+        split: options.split,
+    };
+    let deployment = deploy(&options.rpc, &key, config).await?;
+    tracing::info!(tx = %deployment.tx, block = deployment.block, gas = deployment.gas_used, "deployed");
+    println!("{}", deployment.arena);
+    Ok(())
+}

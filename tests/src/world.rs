@@ -1,0 +1,273 @@
+//! A whole Matchlock on this machine: a chain, a server, players with wallets. Nothing in it is mocked.
+
+use std::{path::PathBuf, sync::Arc};
+
+use alloy_primitives::{Address, B256, U256};
+use matchlock::{
+    chain::{ArenaChain, HttpProvider, LocalWallet, Provider, TxOutcome},
+    client::{Client, ClientConfig, Match, MatchEvent, RedbStore, SignedWithdrawal},
+    game::{Amount, BasisPoints, Seat},
+    rules::Rules,
+    session::Wanted,
+    sign::{Key, Signer},
+    transcript::Transcript,
+    wire::TableSpec,
+};
+use matchlock_demo::{Strength, bots};
+use matchlock_server::{
+    ChainChoice, Config, Server, Settings,
+    chain::{ChainConfig, DeployConfig, deploy},
+};
+use serde_json::json;
+
+/// Any failure on the way, in its own words.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// The wallet of one player, or of whoever pays for everything.
+pub type Wallet = ArenaChain<LocalWallet<HttpProvider>>;
+
+/// How a world is made.
+#[derive(Debug)]
+pub struct Plan {
+    /// A node's JSON-RPC instead of the embedded chain.
+    pub rpc: Option<String>,
+    /// Who pays on that node: a key with coins. On a development node its first account.
+    pub funder: Key,
+    /// Where server and players keep their data.
+    pub data: PathBuf,
+    /// The operator's share of a decided pot.
+    pub fee: BasisPoints,
+    /// Seconds that an account waits for a batch.
+    pub settle_age: u64,
+    /// What the operator puts into its pool on a node of one's own.
+    pub pool: Amount,
+}
+
+/// A chain, a server, and who pays.
+pub struct World {
+    /// The server.
+    pub server: Server,
+    /// Everything it plays.
+    pub games: Vec<Arc<dyn Rules>>,
+    /// The chain, and an arena on it, through the funder's wallet.
+    pub bank: Wallet,
+    rpc: String,
+    funder: Key,
+    data: PathBuf,
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "World({})", self.server.url())
+    }
+}
+
+/// One player: a wallet, an account key, a client.
+pub struct PlayerClient {
+    /// The client.
+    pub client: Client,
+    /// Its wallet's view of the arena.
+    pub wallet: Wallet,
+    /// The wallet's address.
+    pub owner: Address,
+    /// Wei that the wallet spent on gas.
+    pub gas_paid: U256,
+}
+
+/// The key of the first development account that anvil, hardhat and the embedded chain agree on.
+pub fn dev_key() -> Key {
+    Key::from_bytes(&matchlock_devchain::dev_accounts()[0].private_key).expect("a well-known key")
+}
+
+/// 32 bytes that nobody can guess.
+pub fn random() -> B256 {
+    let mut bytes = B256::ZERO;
+    getrandom::fill(&mut bytes.0).expect("the system's randomness");
+    bytes
+}
+
+impl World {
+    /// Starts everything.
+    ///
+    /// # Errors
+    /// Whatever does not start, in its own words.
+    pub async fn start(plan: Plan) -> Result<World, Failure> {
+        let games = matchlock_demo::games(plan.fee);
+        let mut config = Config::new(plan.data.join("server"));
+        config.settings = Settings::default();
+        config.settings.settle_age = plan.settle_age;
+        let funder = plan.funder.clone();
+        if let Some(rpc) = &plan.rpc {
+            let operator = Key::from_bytes(&random())?;
+            send(rpc, &plan.funder, operator.address(), U256::from(10u64.pow(18))).await?;
+            let deployment = deploy(rpc, &operator, arena_config()).await?;
+            let wallet = LocalWallet::new(HttpProvider::new(rpc)?, plan.funder.clone());
+            ArenaChain::connect(wallet, deployment.arena).await?.fund(plan.pool).await?;
+            let chain = ChainConfig::new(rpc, deployment.arena, operator.clone());
+            config.operator_key = Some(operator);
+            config.chain = ChainChoice::Rpc(Box::new(chain));
+        }
+        let server = Server::start(config, games.clone()).await?;
+        let rpc = plan.rpc.or_else(|| server.rpc_url()).expect("the embedded chain has an endpoint");
+        let wallet = LocalWallet::new(HttpProvider::new(&rpc)?, plan.funder);
+        let bank = ArenaChain::connect(wallet, server.domain().arena).await?;
+        Ok(World { server, games, bank, rpc, funder, data: plan.data })
+    }
+
+    /// The rules of a game.
+    ///
+    /// # Errors
+    /// There is no such game; the message lists those that there are.
+    pub fn game(&self, name: &str) -> Result<Arc<dyn Rules>, Failure> {
+        self.games.iter().find(|game| game.name() == name).cloned().ok_or_else(|| {
+            let names: Vec<_> = self.games.iter().map(|game| game.name()).collect();
+            format!("there is no game {name:?}; there are {}", names.join(", ")).into()
+        })
+    }
+
+    /// The node's JSON-RPC.
+    pub fn rpc(&self) -> &str {
+        &self.rpc
+    }
+
+    /// A new player with a wallet, a bankroll in the arena, and a connected client.
+    ///
+    /// # Errors
+    /// Whatever does not work, in its own words.
+    pub async fn player(&self, n: usize, bankroll: Amount, pocket: U256) -> Result<PlayerClient, Failure> {
+        let (wallet_key, account_key) = (Key::from_bytes(&random())?, Key::from_bytes(&random())?);
+        let owner = wallet_key.address();
+        send(&self.rpc, &self.funder, owner, pocket + U256::from(bankroll.units())).await?;
+        let wallet = LocalWallet::new(HttpProvider::new(&self.rpc)?, wallet_key);
+        let wallet = ArenaChain::connect(wallet, self.server.domain().arena).await?;
+        let account = matchlock::account::Player { owner, key: account_key.address() }.account();
+        let deposit = wallet.deposit(account, bankroll).await?;
+        let store = RedbStore::open(self.data.join(format!("player-{n}.redb")))?;
+        let config = ClientConfig {
+            url: self.server.url(),
+            owner,
+            signer: Arc::new(account_key),
+            rules: self.games.clone(),
+            store,
+        };
+        let client = Client::connect(config).await?;
+        let mut player = PlayerClient { client, wallet, owner, gas_paid: U256::ZERO };
+        player.paid(&deposit);
+        player.until(bankroll).await?;
+        Ok(player)
+    }
+}
+
+/// An arena for the node's own coin, with fees for the operator.
+fn arena_config() -> DeployConfig {
+    DeployConfig { token: Address::ZERO, court: Address::ZERO, exit_window: 24 * 60 * 60, salt: None, split: Vec::new() }
+}
+
+/// Sends coins on a node from a key, and waits for them to arrive.
+async fn send(rpc: &str, from: &Key, to: Address, value: U256) -> Result<(), Failure> {
+    let wallet = LocalWallet::new(HttpProvider::new(rpc)?, from.clone());
+    let rpc = matchlock::chain::Rpc(wallet);
+    let call = json!([{ "from": from.address(), "to": to, "value": value }]);
+    let hash: B256 = serde_json::from_value(rpc.0.request("eth_sendTransaction", call).await?)?;
+    for _ in 0..600 {
+        if rpc.receipt(hash).await?.is_some() {
+            return Ok(());
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    Err(format!("the transfer {hash} was not mined").into())
+}
+
+impl PlayerClient {
+    fn paid(&mut self, outcome: &TxOutcome) {
+        self.gas_paid += U256::from(outcome.gas_used) * U256::from(outcome.effective_gas_price);
+    }
+
+    /// Waits until the server counts this much as available.
+    async fn until(&self, available: Amount) -> Result<(), Failure> {
+        for _ in 0..600 {
+            if self.client.account_view().await?.available >= available {
+                return Ok(());
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        Err("the server does not see the deposit".into())
+    }
+
+    /// Withdraws everything.
+    ///
+    /// # Errors
+    /// The server or the chain says no.
+    pub async fn withdraw_all(&mut self) -> Result<Amount, Failure> {
+        let amount = self.client.account_view().await?.available;
+        if amount == Amount::ZERO {
+            return Ok(amount);
+        }
+        let SignedWithdrawal { player, withdrawal, account, operator } = self.client.withdraw(amount).await?;
+        let outcome = self.wallet.withdraw(player, &withdrawal, &account, &operator).await?;
+        self.paid(&outcome);
+        Ok(amount)
+    }
+}
+
+/// What one match came to.
+#[derive(Debug)]
+pub struct Played {
+    /// Everything signed.
+    pub transcript: Transcript,
+    /// Moves, reveals of dice included.
+    pub moves: u32,
+    /// Signatures of players and operator on this match and on what it led to.
+    pub signatures: u32,
+}
+
+/// Plays one match between these clients with bots, until everyone has signed its result.
+///
+/// # Errors
+/// A client or the server says no.
+pub async fn play_match(clients: &[Client], rules: &Arc<dyn Rules>, stake: Amount, seed: u64) -> Result<Played, Failure> {
+    let seats = clients.len() as u8;
+    let spec = TableSpec { rules: rules.id(), seats, stake, clock: 60, private: true };
+    let mut first = clients[0].create(spec).await?;
+    let table = first.table().await?;
+    let mut seatings = vec![first];
+    for client in &clients[1..] {
+        let mut seating = client.join(table, Wanted { rules: rules.id(), stake }).await?;
+        seating.table().await?;
+        seatings.push(seating);
+    }
+    let mut playing = tokio::task::JoinSet::new();
+    for seating in seatings {
+        let name = rules.name();
+        playing.spawn(async move {
+            let game = seating.opened().await?;
+            let bot = bots::player(name, Strength::Fair, game.seat(), seed).expect("a demo game");
+            play_seat(game, bot).await
+        });
+    }
+    let mut transcript = None;
+    while let Some(seat) = playing.join_next().await {
+        transcript = Some(seat??);
+    }
+    let transcript = transcript.expect("at least one seat");
+    let moves = transcript.turns.len() as u32;
+    // Terms and State 0 by every seat, the guarantee; every move; the final by all who did not write it, and the operator;
+    // a statement and a receipt for each seat.
+    let signatures = 2 * u32::from(seats) + 1 + moves + u32::from(seats) + 2 * u32::from(seats);
+    Ok(Played { transcript, moves, signatures })
+}
+
+async fn play_seat(mut game: Match, mut bot: Box<dyn bots::Player>) -> Result<Transcript, Failure> {
+    let seat: Seat = game.seat();
+    loop {
+        if let Some(position) = game.my_position() {
+            game.play(bot.choose(&position, seat)?).await?;
+        }
+        match game.event().await {
+            Some(MatchEvent::Concluded) => return Ok(game.transcript().await?),
+            Some(MatchEvent::Faulted(evidence)) => return Err(format!("{evidence:?}").into()),
+            Some(_) => {}
+            None => return Err("the client closed during a match".into()),
+        }
+    }
+}
