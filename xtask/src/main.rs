@@ -1,2 +1,86 @@
-//! `cargo xtask`.
-fn main() {}
+//! `cargo xtask`: one command for each chore. Each does the set-up that it needs, so a fresh checkout needs no other.
+
+mod runner;
+mod setup;
+mod step;
+mod test;
+
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use step::{Failure, Step};
+
+/// Chores of the Matchlock workspace. Each command sets up what it needs by itself.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Checks everything: contracts, formatting, lints, documentation and all tests.
+    Test {
+        /// Runs only the formatting check and the Rust tests.
+        #[arg(long)]
+        fast: bool,
+        /// Runs only the Rust tests whose names contain this.
+        filter: Option<String>,
+    },
+    /// Plays matches from deposits to withdrawals on a chain of its own; `-- --help` shows the options.
+    Play {
+        /// Passed on.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// Measures, optimised; `-- --help` shows the options.
+    Bench {
+        /// Passed on.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// Compiles the contracts to the artifacts that are committed.
+    Contracts,
+    /// Runs what the CI runs.
+    Ci,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Test { fast, filter } => test::run(fast, filter.as_deref()),
+        Command::Play { args } => program("play", false, args),
+        Command::Bench { args } => program("bench", true, args),
+        Command::Contracts => contracts(),
+        Command::Ci => {
+            Step::new("What the CI runs", "bash", &[".ci/run"]).env("CI", "true").without_input().run().map(drop)
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("\n{failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+/// Builds and runs a program of the tests' crate.
+fn program(name: &str, optimised: bool, args: Vec<OsString>) -> Result<(), Failure> {
+    let build: &[&str] = if optimised { &["--release"] } else { &[] };
+    let title = format!("Building `{name}` (some minutes the first time), then running it");
+    Step::cargo(&title, &["run", "--package", "matchlock-tests", "--bin", name])
+        .args(build)
+        .args(["--"])
+        .args(args)
+        .run()
+        .map(drop)
+}
+
+fn contracts() -> Result<(), Failure> {
+    setup::node()?;
+    let folder = setup::npm("sdk/contracts")?;
+    Step::new("Compiling the contracts", "node", &["build.mjs"]).within(&folder).run()?;
+    Step::new("Comparing the artifacts with the sources", "node", &["build.mjs", "--check"]).within(&folder).run()?;
+    Ok(())
+}

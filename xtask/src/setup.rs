@@ -1,0 +1,112 @@
+//! What has to be there before a chore can run. Everything is quick when it is there already.
+
+use std::{
+    env::consts::{ARCH, OS},
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use crate::step::{Failure, Step, root};
+
+/// Oldest Node that the npm packages run on.
+const NODE: u32 = 18;
+/// Left in `node_modules`: the lock file that it was installed from.
+const STAMP: &str = ".installed-from.json";
+
+/// Node and npm; on a machine where this may install packages, it does.
+pub(crate) fn node() -> Result<(), Failure> {
+    let wanted = format!("Node {NODE} or newer and npm are needed to compile and test the contracts");
+    match (node_version(), answers("npm", "--version")) {
+        (Some(version), true) if version >= NODE => return Ok(()),
+        (Some(version), _) if version < NODE => {
+            return Err(Failure::Missing(format!("{wanted}; this is Node {version}. Install a newer one.")));
+        }
+        _ => {}
+    }
+    if !(answers("apt-get", "--version") && printed("id", "-u").is_some_and(|id| id.trim() == "0")) {
+        return Err(Failure::Missing(format!(
+            "{wanted}. Install the packages `nodejs` and `npm` of your system, then run this again."
+        )));
+    }
+    let apt = |title, args: &[&str]| {
+        Step::new(title, "apt-get", args).env("DEBIAN_FRONTEND", "noninteractive").without_input().run()
+    };
+    apt("Reading the list of packages", &["update", "--quiet"])?;
+    apt("Installing Node and npm", &["install", "--yes", "--quiet", "--no-install-recommends", "nodejs", "npm"])?;
+    match node_version() {
+        Some(version) if version >= NODE && answers("npm", "--version") => Ok(()),
+        found => Err(Failure::Missing(format!(
+            "{wanted}; this system's package has {}. Install a newer one.",
+            found.map_or("none".into(), |version| format!("Node {version}"))
+        ))),
+    }
+}
+
+/// The npm packages of a folder of the workspace, exactly those of its lock file.
+pub(crate) fn npm(folder: &str) -> Result<PathBuf, Failure> {
+    let path = root().join(folder);
+    let (lock, stamp) = (path.join("package-lock.json"), path.join("node_modules").join(STAMP));
+    let locked = fs::read(&lock).map_err(|error| Failure::File { path: lock, error })?;
+    if fs::read(&stamp).is_ok_and(|installed| installed == locked) {
+        return Ok(path);
+    }
+    // Install scripts would only copy the binaries that the platforms' packages bring.
+    Step::new(
+        &format!("Installing the npm packages of {folder}"),
+        "npm",
+        &["ci", "--ignore-scripts", "--no-audit", "--no-fund"],
+    )
+    .within(&path)
+    .without_input()
+    .run()?;
+    fs::write(&stamp, locked).map_err(|error| Failure::File { path: stamp, error })?;
+    Ok(path)
+}
+
+/// A Foundry tool as its npm package for this platform brings it.
+pub(crate) fn foundry(folder: &Path, tool: &str) -> Result<PathBuf, Failure> {
+    let system = match OS {
+        "macos" => "darwin",
+        "windows" => "win32",
+        other => other,
+    };
+    let machine = match ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    let package = format!("@foundry-rs/{tool}-{system}-{machine}");
+    let binary = folder
+        .join("node_modules")
+        .join(&package)
+        .join("bin")
+        .join(tool)
+        .with_extension(std::env::consts::EXE_EXTENSION);
+    if binary.exists() {
+        return Ok(binary);
+    }
+    Err(Failure::Missing(format!(
+        "`{tool}` is missing: npm did not install {package}. Remove {} and run this again; if it stays missing, there is \
+         none for this machine.",
+        folder.join("node_modules").display()
+    )))
+}
+
+fn node_version() -> Option<u32> {
+    printed("node", "--version")?.trim().trim_start_matches('v').split('.').next()?.parse().ok()
+}
+
+/// Whether cargo has nextest, which runs tests in parallel processes.
+pub(crate) fn has_nextest() -> bool {
+    answers("cargo-nextest", "--version")
+}
+
+fn answers(program: &str, option: &str) -> bool {
+    printed(program, option).is_some()
+}
+
+fn printed(program: &str, option: &str) -> Option<String> {
+    let output = Command::new(program).arg(option).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
