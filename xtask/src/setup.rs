@@ -64,33 +64,26 @@ pub(crate) fn npm(folder: &str) -> Result<PathBuf, Failure> {
     Ok(path)
 }
 
-/// A Foundry tool as its npm package for this platform brings it.
+/// A Foundry tool: as npm's package for this platform brings it, else the system's own.
 pub(crate) fn foundry(folder: &Path, tool: &str) -> Result<PathBuf, Failure> {
-    let system = match OS {
-        "macos" => "darwin",
-        "windows" => "win32",
-        other => other,
-    };
-    let machine = match ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
+    let (system, machine) = match (OS, ARCH) {
+        ("macos", "aarch64") => ("darwin", "arm64"),
+        (_, "aarch64") => ("linux", "arm64"),
+        _ => ("linux", "amd64"),
     };
     let package = format!("@foundry-rs/{tool}-{system}-{machine}");
-    let binary = folder
-        .join("node_modules")
-        .join(&package)
-        .join("bin")
-        .join(tool)
-        .with_extension(std::env::consts::EXE_EXTENSION);
+    let binary = folder.join("node_modules").join(&package).join("bin").join(tool);
     if binary.exists() {
-        return Ok(binary);
+        Ok(binary)
+    } else if answers(tool, "--version") {
+        Ok(tool.into())
+    } else {
+        Err(Failure::Missing(format!(
+            "`{tool}` is missing. npm did not install {package}: where that is not to be had for this machine, install \
+             Foundry, else remove {} and run this again.",
+            folder.join("node_modules").display()
+        )))
     }
-    Err(Failure::Missing(format!(
-        "`{tool}` is missing: npm did not install {package}. Remove {} and run this again; if it stays missing, there is \
-         none for this machine.",
-        folder.join("node_modules").display()
-    )))
 }
 
 fn node_version() -> Option<u32> {

@@ -111,11 +111,10 @@ impl Drop for Anvil {
     }
 }
 
-/// The binary that npm's package for this platform brings.
+/// The binary that npm's package for this platform brings, else the system's own.
 fn foundry(tool: &str) -> PathBuf {
-    let system = if cfg!(target_os = "macos") { "darwin" } else { "linux" };
-    let machine = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
-    folder().join(format!("node_modules/@foundry-rs/{tool}-{system}-{machine}/bin/{tool}"))
+    let npm = folder().join(format!("node_modules/@foundry-rs/{tool}-linux-amd64/bin/{tool}"));
+    if cfg!(all(target_os = "linux", target_arch = "x86_64")) { npm } else { tool.into() }
 }
 
 /// Of this crate: has `package.json`.
