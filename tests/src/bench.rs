@@ -1,6 +1,7 @@
 //! Figures: what they are, and how they are taken. `docs/BENCHMARKS.md` says the same in prose.
 
 pub mod cpu;
+pub mod gas;
 
 use serde::Serialize;
 

@@ -12,6 +12,7 @@ use matchlock::{
     sign::{Key, Signature, Signer},
     wire::{ToServer, Turn},
 };
+use matchlock_demo::{Strength, bots};
 
 /// Channels of all seats of one open match.
 #[derive(Debug)]
@@ -24,27 +25,39 @@ pub struct Table {
     pub operator: Key,
 }
 
+/// Who owns every account here.
+pub(crate) const OWNER: Address = Address::repeat_byte(7);
+
 /// A key that is the same at every run.
 pub fn key(name: &str, n: u64) -> Key {
     Key::from_bytes(&keccak256([name.as_bytes(), &n.to_be_bytes()].concat())).expect("a hash below the curve's order")
 }
 
 impl Table {
-    /// An open match of these rules for `seats`.
+    /// An open match of these rules for `seats`, on no chain.
     pub fn open(rules: &Arc<dyn Rules>, seats: usize, salt: u64) -> Table {
+        let domain = Domain { chain_id: 31337, arena: Address::repeat_byte(3), salt: B256::ZERO };
+        Table::open_at(domain, rules, seats, 0, salt)
+    }
+
+    /// The account of a seat of every table: always the same players, all of one owner.
+    pub fn player(seat: usize) -> Player {
+        Player { owner: OWNER, key: key("seat", seat as u64).address() }
+    }
+
+    /// An open match whose signatures count in this arena, if its operator is this module's.
+    pub fn open_at(domain: Domain, rules: &Arc<dyn Rules>, seats: usize, index: u32, salt: u64) -> Table {
         let keys: Vec<Key> = (0..seats as u64).map(|seat| key("seat", seat)).collect();
         let operator = key("operator", 0);
-        let players: Vec<Player> =
-            keys.iter().map(|key| Player { owner: Address::repeat_byte(7), key: key.address() }).collect();
+        let players: Vec<Player> = (0..seats).map(Table::player).collect();
         let secrets: Vec<B256> =
             (0..seats as u64).map(|seat| keccak256([salt, seat].map(u64::to_be_bytes).concat())).collect();
         let stakes = vec![Amount::from_u64(1_000); seats];
         let seeds: Vec<B256> = secrets.iter().map(|secret| channel::anchor(*secret, &**rules)).collect();
         let start = State::start(&rules.start(&stakes, &seeds).expect("rules that start"));
-        let domain = Domain { chain_id: 31337, arena: Address::repeat_byte(3), salt: B256::ZERO };
         let terms = MatchTerms {
             seats: players.iter().map(Player::account).collect(),
-            indexes: vec![0; seats],
+            indexes: vec![index; seats],
             stakes,
             rules: rules.id(),
             budget: 0,
@@ -82,6 +95,34 @@ impl Table {
             channels.push(channel);
         }
         Table { channels, keys, operator }
+    }
+
+    /// Lets bots play it to the end; every turn goes to every seat.
+    pub fn play_out(&mut self, seed: u64) {
+        let name = self.channels[0].rules().name();
+        let mut bots: Vec<_> = (0..self.keys.len() as u8)
+            .map(|seat| bots::player(name, Strength::Easy, Seat(seat), seed).expect("a demo game"))
+            .collect();
+        while let Some(mover) = self.channels[0].state().mover() {
+            let position = self.channels[mover.index()].placed().position.clone();
+            let play = bots[mover.index()].choose(&position, mover).expect("a position of this game");
+            let mut sent: Vec<_> = self.feed(mover, Input::Play(play)).into_iter().map(|turn| (mover, turn)).collect();
+            while !sent.is_empty() {
+                let (author, turn) = sent.remove(0);
+                for seat in (0..self.keys.len() as u8).map(Seat).filter(|seat| *seat != author) {
+                    let answers = self.feed(seat, Input::Turn(turn.clone()));
+                    sent.extend(answers.into_iter().map(|turn| (seat, turn)));
+                }
+            }
+        }
+    }
+
+    /// Every seat's signature on the newest state, then the operator's.
+    pub fn conclusion(&self) -> Vec<Signature> {
+        let channel = &self.channels[0];
+        let transcript = channel.transcript().expect("an open match");
+        let digest = transcript.domain.digest(channel.state().hash(channel.id()).0);
+        self.keys.iter().chain([&self.operator]).map(|key| key.sign(digest).expect("signs")).collect()
     }
 
     /// Gives an input to one seat; the turns that it sends.

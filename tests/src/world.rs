@@ -159,12 +159,18 @@ impl World {
 }
 
 /// An arena for the node's own coin, with fees for the operator.
-fn arena_config() -> DeployConfig {
-    DeployConfig { token: Address::ZERO, court: Address::ZERO, exit_window: 24 * 60 * 60, salt: None, split: Vec::new() }
+pub(crate) fn arena_config() -> DeployConfig {
+    DeployConfig {
+        token: Address::ZERO,
+        court: Address::ZERO,
+        exit_window: 24 * 60 * 60,
+        salt: None,
+        split: Vec::new(),
+    }
 }
 
 /// Sends coins on a node from a key, and waits for them to arrive.
-async fn send(rpc: &str, from: &Key, to: Address, value: U256) -> Result<(), Failure> {
+pub(crate) async fn send(rpc: &str, from: &Key, to: Address, value: U256) -> Result<(), Failure> {
     let wallet = LocalWallet::new(HttpProvider::new(rpc)?, from.clone());
     let rpc = matchlock::chain::Rpc(wallet);
     let call = json!([{ "from": from.address(), "to": to, "value": value }]);
@@ -225,7 +231,12 @@ pub struct Played {
 ///
 /// # Errors
 /// A client or the server says no.
-pub async fn play_match(clients: &[Client], rules: &Arc<dyn Rules>, stake: Amount, seed: u64) -> Result<Played, Failure> {
+pub async fn play_match(
+    clients: &[Client],
+    rules: &Arc<dyn Rules>,
+    stake: Amount,
+    seed: u64,
+) -> Result<Played, Failure> {
     let seats = clients.len() as u8;
     let spec = TableSpec { rules: rules.id(), seats, stake, clock: 60, private: true };
     let mut first = clients[0].create(spec).await?;

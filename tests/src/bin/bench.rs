@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use matchlock::game::BasisPoints;
-use matchlock_tests::bench::{Row, cpu};
+use matchlock_tests::bench::{Row, cpu, gas};
 
 /// Measures Matchlock.
 #[derive(Parser)]
@@ -15,7 +15,8 @@ struct Options {
     only: String,
 }
 
-fn main() {
+#[tokio::main]
+async fn main() {
     let options = Options::parse();
     let wanted = |name: &str| name.contains(&options.only);
     let games = matchlock_demo::games(BasisPoints::ZERO);
@@ -29,8 +30,19 @@ fn main() {
             println!("{:<28} {:>12.2} {:<10} {goal:<16} {ratio}", row.name, row.value, row.unit);
         }
     };
+    if wanted("gas") {
+        match gas::rows(game("tictactoe")).await {
+            Ok(rows) => rows.into_iter().filter(|row| wanted(&row.name)).for_each(print),
+            Err(error) => fail("gas", &error),
+        }
+    }
     if wanted("move.cpu") {
         print(cpu::row("move.cpu", game("tictactoe"), 400));
         print(cpu::row("move.cpu.broadside", game("broadside"), 20));
     }
+}
+
+fn fail(what: &str, error: &dyn std::fmt::Display) -> ! {
+    eprintln!("bench: {what}: {error}");
+    std::process::exit(1)
 }

@@ -316,7 +316,11 @@ fn report(
     }
     println!();
     println!("  matches          {:>12}   {:.0} a second", account.matches, f64::from(account.matches) / playing);
-    println!("  moves            {:>12}   {:.0} a second, every one signed", account.moves, account.moves as f64 / playing);
+    println!(
+        "  moves            {:>12}   {:.0} a second, every one signed",
+        account.moves,
+        account.moves as f64 / playing
+    );
     println!("  signatures       {:>12}", account.signatures);
     println!("  batches          {:>12}   transactions that settled all of it", account.batches);
     println!("  gas per match    {:>12}   of {} in all", account.gas_per_match, account.gas_total);

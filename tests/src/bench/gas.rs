@@ -1,0 +1,174 @@
+//! `gas.*`: what each call of the contract costs as a transaction, from the receipts of the embedded chain.
+
+use std::sync::Arc;
+
+use alloy_primitives::{B256, U256};
+use alloy_sol_types::{SolCall, SolEvent};
+use matchlock::{
+    abi::{Arena, Exit, Statement, Withdrawal},
+    account::SettledSet,
+    chain::{ArenaChain, HttpProvider, LocalWallet},
+    game::Amount,
+    rules::Rules,
+    settle,
+    sign::{Key, Signature, Signer},
+};
+use matchlock_devchain::DevChain;
+use matchlock_server::chain::deploy;
+
+use super::Row;
+use crate::{
+    table::{OWNER, Table, key},
+    world::{Failure, Wallet, arena_config, dev_key, send},
+};
+
+const ETHER: u64 = 1_000_000_000_000_000_000;
+/// Nitro's figures for the same steps: docs/BENCHMARKS.md says where they stand.
+const NITRO: [(&str, f64); 4] = [
+    ("gas.deposit.first", 46_496.0),
+    ("gas.deposit.next", 29_408.0),
+    ("gas.exit", 111_514.0),
+    ("gas.withdraw", 80_000.0),
+];
+
+/// An arena on a chain of its own, with accounts of the same keys at every run.
+struct Bench {
+    arena: Wallet,
+    operator: Key,
+}
+
+/// Every row.
+///
+/// # Errors
+/// The chain or the contract says no.
+pub async fn rows(rules: &Arc<dyn Rules>) -> Result<Vec<Row>, Failure> {
+    let chain = DevChain::open(matchlock_devchain::Config::default())?;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let rpc = format!("http://{}/", listener.local_addr()?);
+    let serving = tokio::spawn(async move { chain.serve(listener, std::future::pending()).await });
+    let operator = key("operator", 0);
+    send(&rpc, &dev_key(), operator.address(), U256::from(5_000u64) * U256::from(ETHER)).await?;
+    let deployment = deploy(&rpc, &operator, arena_config()).await?;
+    let wallet = LocalWallet::new(HttpProvider::new(&rpc)?, operator.clone());
+    let bench = Bench { arena: ArenaChain::connect(wallet, deployment.arena).await?, operator };
+    bench.arena.fund(Amount::new(u128::from(ETHER) * 100)?).await?;
+
+    let mut rows = Vec::new();
+    rows.push(Row::report("gas.deploy", deployment.gas_used as f64, "gas"));
+    bench.deposits(&mut rows).await?;
+    bench.batches(&mut rows).await?;
+    bench.leaving(&mut rows, &rpc).await?;
+    bench.conclude(&mut rows, rules).await?;
+    serving.abort();
+    Ok(rows)
+}
+
+fn goal(name: &str) -> f64 {
+    NITRO.iter().find(|(row, _)| *row == name).expect("a figure").1
+}
+
+impl Bench {
+    async fn deposits(&self, rows: &mut Vec<Row>) -> Result<(), Failure> {
+        let account = Table::player(0).account();
+        for name in ["gas.deposit.first", "gas.deposit.next"] {
+            let outcome = self.arena.deposit(account, Amount::from_u64(ETHER / 10)).await?;
+            rows.push(Row::against(name, outcome.gas_used as f64, "gas", goal(name)));
+        }
+        for seat in 1..32 {
+            self.arena.deposit(Table::player(seat).account(), Amount::from_u64(ETHER)).await?;
+        }
+        Ok(())
+    }
+
+    /// 32 players, everybody against everybody: 31 matches each, 496 in all. Losers first.
+    async fn batches(&self, rows: &mut Vec<Row>) -> Result<(), Failure> {
+        let everyone: Vec<usize> = (0..32).collect();
+        let first = self.settle(&everyone, 1, 496).await?;
+        rows.push(Row::against("gas.settle.roundrobin32", first.gas as f64 / 496.0, "gas/match", 780.0));
+
+        // The slope between batches of 8 and of 32 accounts whose slots hold a statement already.
+        let small = self.settle(&[0, 1, 2, 3, 28, 29, 30, 31], 2, 248).await?;
+        let large = self.settle(&everyone, 3, 496).await?;
+        let marginal = (large.gas - small.gas) as f64 / 24.0;
+        let floor = (large.calldata - small.calldata) as f64 / 24.0 + 3_000.0 + 5_000.0;
+        rows.push(Row::over("gas.settle.account", marginal, "gas", floor, 1.06));
+        Ok(())
+    }
+
+    /// A batch of these accounts after `round` rounds of 31 matches each.
+    async fn settle(&self, accounts: &[usize], round: u32, matches: u32) -> Result<Batch, Failure> {
+        let mut entries = Vec::new();
+        for n in accounts {
+            let statement = standing(*n, round);
+            let signature = self.sign(&key("seat", *n as u64), statement.struct_hash(OWNER))?;
+            entries.extend(settle::entry(OWNER, &statement, &signature));
+        }
+        let call = Arena::settleCall {
+            entries: entries.into(),
+            resultsRoot: B256::repeat_byte(0xab),
+            matches,
+            fees: Amount::ZERO.into(),
+        };
+        let calldata = call.abi_encode().iter().map(|byte| if *byte == 0 { 4 } else { 16 }).sum();
+        let outcome = self.arena.transact(&call, U256::ZERO).await?;
+        let settled = outcome.logs.iter().filter_map(|entry| Arena::Settled::decode_log(&entry.log()).ok());
+        let applied: u32 = settled.map(|settled| settled.applied).sum();
+        if applied as usize != accounts.len() {
+            return Err(format!("{applied} of {} entries were applied", accounts.len()).into());
+        }
+        Ok(Batch { gas: outcome.gas_used, calldata })
+    }
+
+    /// A co-operative withdrawal to an owner that exists, the account's first, and an exit with a receipt.
+    async fn leaving(&self, rows: &mut Vec<Row>, rpc: &str) -> Result<(), Failure> {
+        send(rpc, &dev_key(), OWNER, U256::from(ETHER)).await?;
+        let player = Table::player(31);
+        let withdrawal = Withdrawal {
+            account: player.account(),
+            total: Amount::from_u64(ETHER / 2),
+            deadline: u64::MAX,
+            receipt: standing(31, 3).receipt_hash(player.account()),
+        };
+        let by_account = self.sign(&key("seat", 31), withdrawal.struct_hash())?;
+        let by_operator = self.sign(&self.operator, withdrawal.struct_hash())?;
+        let outcome = self.arena.withdraw(player, &withdrawal, &by_account, &by_operator).await?;
+        rows.push(Row::against("gas.withdraw", outcome.gas_used as f64, "gas", goal("gas.withdraw")));
+
+        let (player, statement) = (Table::player(30), standing(30, 4));
+        let receipt = statement.receipt_hash(player.account());
+        let by_operator = self.sign(&self.operator, receipt.0)?;
+        let exit = Exit { account: player.account(), receipt, nonce: 0 };
+        let by_account = self.sign(&key("seat", 30), exit.struct_hash())?;
+        let outcome = self.arena.exit(player, Some((&statement, &by_operator)), Some(&by_account)).await?;
+        rows.push(Row::against("gas.exit", outcome.gas_used as f64, "gas", goal("gas.exit")));
+        Ok(())
+    }
+
+    /// A final of two seats, signed by everyone, straight to the accounts.
+    async fn conclude(&self, rows: &mut Vec<Row>, rules: &Arc<dyn Rules>) -> Result<(), Failure> {
+        let mut table = Table::open_at(self.arena.domain(), rules, 2, 500, 1);
+        table.play_out(1);
+        let channel = &table.channels[0];
+        let owners: Vec<_> = channel.players().iter().map(|player| player.owner).collect();
+        let outcome = self.arena.conclude(channel.terms(), channel.state(), &owners, &table.conclusion()).await?;
+        rows.push(Row::against("gas.conclude", outcome.gas_used as f64, "gas", 80_000.0));
+        Ok(())
+    }
+
+    fn sign(&self, key: &Key, struct_hash: B256) -> Result<Signature, Failure> {
+        Ok(key.sign(self.arena.domain().digest(struct_hash))?)
+    }
+}
+
+/// What a transaction took.
+struct Batch {
+    gas: u64,
+    /// The part of it that its bytes alone cost: 16 gas each, 4 for a zero.
+    calldata: u64,
+}
+
+/// The n-th of 32 players' statement after so many rounds: the first lose, the last win, all sums cancel.
+fn standing(n: usize, round: u32) -> Statement {
+    let net = (2 * n as i128 - 31) * i128::from(round) * i128::from(ETHER / 1_000_000);
+    Statement { net, set: SettledSet { through: 31 * round, pending: 0 } }
+}
