@@ -28,13 +28,15 @@ enum Command {
         /// Runs only the Rust tests whose names contain this.
         filter: Option<String>,
     },
-    /// Plays matches from deposits to withdrawals on a chain of its own; `-- --help` shows the options.
+    /// Plays matches from deposits to withdrawals on a chain of its own; `cargo xtask play --help` has the options.
+    #[command(disable_help_flag = true)]
     Play {
         /// Passed on.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
-    /// Measures, optimised; `-- --help` shows the options.
+    /// Measures, optimised; `cargo xtask bench --help` has the options.
+    #[command(disable_help_flag = true)]
     Bench {
         /// Passed on.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

@@ -30,6 +30,9 @@ impl Account {
     }
 
     fn print(&self, complete: bool) {
+        if self.rows.is_empty() {
+            return;
+        }
         println!("\n{:<44}{:>10}{:>9}", "step", "seconds", "passed");
         for (what, took, count) in &self.rows {
             let passed = count.map(|count| count.passed.to_string()).unwrap_or_default();
