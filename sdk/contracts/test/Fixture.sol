@@ -5,7 +5,7 @@ import {Arena} from "../src/Arena.sol";
 import {IArena} from "../src/IArena.sol";
 import {TestToken} from "./TestToken.sol";
 import {Typing} from "./Typing.sol";
-import {vm} from "./Vm.sol";
+import {Vm, vm} from "./Vm.sol";
 
 /// @notice A player: a wallet and an account key (R2.3).
 struct Player {
@@ -33,6 +33,9 @@ struct Books {
 abstract contract Fixture {
     uint256 internal constant OPERATOR_SECRET = 0x0b5e55ed;
     uint32 internal constant WINDOW = 1 days;
+    uint256 internal constant POOL_SLOT = 2; // of the arena's storage, as the next two
+    uint256 internal constant DEBTS_SLOT = 4;
+    uint256 internal constant PLACES_SLOT = 5;
     uint256 internal constant START = 1_800_000_000;
 
     address internal operator = vm.addr(OPERATOR_SECRET);
@@ -52,7 +55,24 @@ abstract contract Fixture {
         uint16[] memory points = new uint16[](2);
         (to[0], to[1]) = (house, studio);
         (points[0], points[1]) = (7_000, 3_000);
-        return new Arena(IArena.Config(operator, token, court, WINDOW, bytes32("salt"), to, points));
+        return deploy(IArena.Config(operator, token, court, WINDOW, bytes32("salt"), to, points));
+    }
+
+    /// Deploys the committed artifact: what is tested is what others use.
+    function deploy(IArena.Config memory config) public returns (Arena deployed) {
+        bytes memory code = vm.parseJsonBytes(vm.readFile("artifacts/Arena.json"), ".bytecode");
+        code = bytes.concat(code, abi.encode(config));
+        assembly ("memory-safe") {
+            deployed := create(0, add(code, 0x20), mload(code))
+            if iszero(deployed) {
+                returndatacopy(code, 0, returndatasize())
+                revert(code, returndatasize())
+            }
+        }
+    }
+
+    function newArenaWithSalt(bytes32 salt, address[] memory nobody) internal returns (Arena) {
+        return deploy(IArena.Config(operator, address(0), court, WINDOW, salt, nobody, new uint16[](nobody.length)));
     }
 
     // -------------------------------------------------------------------------------------------------------- players
@@ -140,7 +160,7 @@ abstract contract Fixture {
     function withdraw(Player memory p, uint96 total) internal {
         Books memory b = books(p);
         bytes32 hash = Typing.receipt(p.id, int96(b.net), uint32(b.through), uint32(b.pending));
-        uint64 deadline = uint64(block.timestamp + 1 hours);
+        uint64 deadline = uint64(vm.getBlockTimestamp() + 1 hours);
         bytes32 digest = typed(Typing.withdrawal(p.id, total, deadline, hash));
         arena.withdraw(p.owner, p.key, total, deadline, sign(p.secret, digest), sign(OPERATOR_SECRET, digest));
     }
@@ -171,8 +191,8 @@ abstract contract Fixture {
         m.clock = 30;
         m.maxTurns = 200;
         m.chainTime = 3_600;
-        m.openBy = uint64(block.timestamp + 1 hours);
-        m.expiry = uint64(block.timestamp + 3 days);
+        m.openBy = uint64(vm.getBlockTimestamp() + 1 hours);
+        m.expiry = uint64(vm.getBlockTimestamp() + 3 days);
         m.start = keccak256("start");
         m.salt = keccak256(abi.encode("match", ++salts));
     }
@@ -222,6 +242,76 @@ abstract contract Fixture {
     {
         all = new IArena.Claim[](1);
         all[0] = IArena.Claim(m, payouts, seat);
+    }
+
+    // -------------------------------------------------------------------------------------------------------- refusals
+
+    function withdrawal(Player memory p, uint96 total, uint64 deadline) internal view returns (bytes memory) {
+        Books memory b = books(p);
+        bytes32 hash = Typing.receipt(p.id, int96(b.net), uint32(b.through), uint32(b.pending));
+        bytes32 digest = typed(Typing.withdrawal(p.id, total, deadline, hash));
+        return abi.encodeCall(
+            arena.withdraw, (p.owner, p.key, total, deadline, sign(p.secret, digest), sign(OPERATOR_SECRET, digest))
+        );
+    }
+
+    function conclusion(Player[] memory players, IArena.Match memory m, IArena.State memory last)
+        internal
+        view
+        returns (bytes memory)
+    {
+        bytes memory signatures = signAll(players, typed(Typing.state(idOf(m), last)));
+        return abi.encodeCall(arena.conclude, (m, last, owners(players), signatures));
+    }
+
+    function locking(Player[] memory players, IArena.Match memory m, uint8 seat) internal view returns (bytes memory) {
+        return abi.encodeCall(arena.lock, (m, seat, owners(players), signAll(players, idOf(m))));
+    }
+
+    function exiting(Player memory p, bytes memory newest, bytes memory signature) internal view returns (bytes memory) {
+        return abi.encodeCall(arena.exit, (p.owner, p.key, newest, signature));
+    }
+
+    /// Makes a call that has to work.
+    function accepted(address sender, bytes memory data) internal {
+        vm.prank(sender);
+        (bool done, bytes memory why) = address(arena).call(data);
+        if (!done) {
+            assembly ("memory-safe") {
+                revert(add(why, 0x20), mload(why))
+            }
+        }
+    }
+
+    /// Makes a call that has to fail with exactly this error.
+    function refused(bytes memory expected, address sender, bytes memory data) internal {
+        vm.prank(sender);
+        (bool done, bytes memory why) = address(arena).call(data);
+        vm.assertFalse(done);
+        vm.assertEq(keccak256(why), keccak256(expected));
+    }
+
+    function refused(bytes4 expected, address sender, bytes memory data) internal {
+        refused(abi.encodeWithSelector(expected), sender, data);
+    }
+
+    /// Makes a call that has to skip exactly one entry, of this account and for this reason.
+    function skipped(address account, uint8 reason, address sender, bytes memory data) internal {
+        vm.recordLogs();
+        accepted(sender, data);
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        uint256 found;
+        for (uint256 i; i < logs.length; ++i) {
+            if (logs[i].topics[0] != IArena.Skipped.selector) continue;
+            ++found;
+            vm.assertEq(address(uint160(uint256(logs[i].topics[1]))), account);
+            vm.assertEq(abi.decode(logs[i].data, (uint256)), reason);
+        }
+        vm.assertEq(found, 1);
+    }
+
+    function settling(bytes memory entries) internal view returns (bytes memory) {
+        return abi.encodeCall(arena.settle, (entries, 0, 0, 0));
     }
 
     // ---------------------------------------------------------------------------------------------------- what is so

@@ -76,23 +76,18 @@ library Typing {
     }
 
     function terms(IArena.Match memory m) internal pure returns (bytes32) {
-        bytes memory head = abi.encode(
-            keccak256(
-                "Match(address[] seats,uint32[] indexes,uint96[] stakes,bytes32 rules,uint64 budget,address referee,"
-                "uint32 clock,uint32 maxTurns,uint32 chainTime,uint64 openBy,uint64 expiry,bytes32[] seeds,bytes32 start,"
-                "bytes32 salt)"
-            ),
+        bytes memory arrays = abi.encode(
             keccak256(abi.encodePacked(m.seats)),
             keccak256(abi.encodePacked(m.indexes)),
-            keccak256(abi.encodePacked(m.stakes)),
-            m.rules,
-            m.budget,
-            m.referee,
-            m.clock
+            keccak256(abi.encodePacked(m.stakes))
         );
-        bytes memory tail = abi.encode(
-            m.maxTurns, m.chainTime, m.openBy, m.expiry, keccak256(abi.encodePacked(m.seeds)), m.start, m.salt
+        bytes memory limits = abi.encode(m.rules, m.budget, m.referee, m.clock, m.maxTurns, m.chainTime);
+        bytes memory times = abi.encode(m.openBy, m.expiry, keccak256(abi.encodePacked(m.seeds)), m.start, m.salt);
+        bytes32 kind = keccak256(
+            "Match(address[] seats,uint32[] indexes,uint96[] stakes,bytes32 rules,uint64 budget,address referee,"
+            "uint32 clock,uint32 maxTurns,uint32 chainTime,uint64 openBy,uint64 expiry,bytes32[] seeds,bytes32 start,"
+            "bytes32 salt)"
         );
-        return keccak256(bytes.concat(head, tail));
+        return keccak256(bytes.concat(kind, arrays, limits, times));
     }
 }

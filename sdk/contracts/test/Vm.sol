@@ -30,9 +30,13 @@ interface Vm {
     function expectPartialRevert(bytes4 selector) external;
     function expectRevert(bytes4 selector) external;
     function expectRevert(bytes calldata data) external;
+    /// The compiler takes block.timestamp for constant, which `warp` makes untrue.
+    function getBlockTimestamp() external view returns (uint256);
     function getRecordedLogs() external returns (Log[] memory);
     function load(address target, bytes32 slot) external view returns (bytes32);
+    function parseJsonBytes(string calldata json, string calldata key) external pure returns (bytes memory);
     function prank(address sender) external;
+    function readFile(string calldata path) external view returns (string memory);
     function recordLogs() external;
     function signCompact(uint256 key, bytes32 digest) external pure returns (bytes32 r, bytes32 vs);
     function snapshotGasLastCall(string calldata group, string calldata name) external returns (uint256);
