@@ -98,7 +98,12 @@ contract Handler is Fixture {
         tried("requestPool", operator, 0, abi.encodeCall(arena.requestPool, (amount)));
     }
 
-    function withdrawPool() external {
+    /// Now, or when the notice has run.
+    function withdrawPool(uint96 amount, bool patient) external {
+        if (patient) {
+            tried("requestPool", operator, 0, abi.encodeCall(arena.requestPool, (amount % 10 ether)));
+            vm.warp(vm.getBlockTimestamp() + WINDOW);
+        }
         tried("withdrawPool", operator, 0, abi.encodeCall(arena.withdrawPool, ()));
     }
 
@@ -111,7 +116,7 @@ contract Handler is Fixture {
     }
 
     function wait(uint256 time) external {
-        vm.warp(vm.getBlockTimestamp() + time % (2 * WINDOW));
+        vm.warp(vm.getBlockTimestamp() + time % WINDOW);
     }
 
     // ------------------------------------------------------------------------------------------------------------- play
@@ -123,7 +128,7 @@ contract Handler is Fixture {
         if (one == two || next[one] == INDEXES || next[two] == INDEXES) return;
         // The honest do not play after an exit, nor beyond what they have; a puppet signs any stake.
         bool real = one < HONEST || two < HONEST;
-        stake = real ? uint96(stake % 5 ether) : uint96(stake % 500 ether);
+        stake = real || result % 8 != 0 ? uint96(stake % 5 ether) : uint96(stake % 500 ether);
         IArena.Match memory m = terms(players[one], next[one], players[two], next[two], stake);
         uint96 won = uint96(result % (2 * uint256(stake) + 1));
         uint96 rake = uint96((2 * uint256(stake) - won) / 20);
@@ -240,16 +245,22 @@ contract Handler is Fixture {
     function lock(uint256 which, uint8 seat) external {
         if (matches.length == 0) return;
         uint256 k = which % matches.length;
+        Player memory p = players[seated[k][seat % 2]];
+        if (seat % 8 < 2) tried("exit", p.owner, 0, exiting(p, "", ""));
         tried("lock", address(1), 0, locking(sides(k), matches[k], seat % 2));
     }
 
-    function release(uint256 which, uint8 seat) external {
+    function release(uint256 which, uint8 seat, uint256 patience) external {
         if (matches.length == 0) return;
+        uint256 expiry = matches[which % matches.length].expiry;
+        if (patience % 4 == 0 && expiry >= vm.getBlockTimestamp()) vm.warp(expiry + 1);
         tried("release", address(1), 0, abi.encodeCall(arena.release, (matches[which % matches.length], seat % 2)));
     }
 
-    function finishExit(uint256 who) external {
+    function finishExit(uint256 who, bool patient) external {
         who = anyone(who);
+        uint256 exitAt = books(players[who]).exitAt;
+        if (patient && exitAt > vm.getBlockTimestamp()) vm.warp(exitAt);
         tried("finishExit", address(1), 0, abi.encodeCall(arena.finishExit, (players[who].owner, players[who].key)));
     }
 
