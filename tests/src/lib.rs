@@ -1,5 +1,8 @@
 //! What Matchlock's tests, benches and `cargo xtask play` share.
 
+pub mod audit;
 pub mod bench;
+pub mod play;
 pub mod table;
+pub mod tap;
 pub mod world;

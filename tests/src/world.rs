@@ -1,6 +1,10 @@
 //! A whole Matchlock on this machine: a chain, a server, players with wallets. Nothing in it is mocked.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use alloy_primitives::{Address, B256, U256};
 use matchlock::{
@@ -8,12 +12,13 @@ use matchlock::{
     client::{Client, ClientConfig, Match, MatchEvent, RedbStore, SignedWithdrawal},
     game::{Amount, BasisPoints, Seat},
     rules::Rules,
-    session::Wanted,
+    session::{Session, Wanted},
     sign::{Key, Signer},
     transcript::Transcript,
     wire::TableSpec,
 };
 use matchlock_demo::{Strength, bots};
+use matchlock_devchain::DevChain;
 use matchlock_server::{
     ChainChoice, Config, Server, Settings,
     chain::{ChainConfig, DeployConfig, deploy},
@@ -41,6 +46,28 @@ pub struct Plan {
     pub settle_age: u64,
     /// What the operator puts into its pool on a node of one's own.
     pub pool: Amount,
+    /// Other settings of the server.
+    pub tune: Option<fn(&mut Settings)>,
+}
+
+impl Plan {
+    /// As most tests want it: the embedded chain, a fee, and batches that do not wait long.
+    pub fn quick(data: impl Into<PathBuf>) -> Plan {
+        Plan {
+            rpc: None,
+            funder: dev_key(),
+            data: data.into(),
+            fee: BasisPoints::new(250).expect("in range"),
+            settle_age: 1,
+            pool: ether(10),
+            tune: None,
+        }
+    }
+}
+
+/// So many times 10^18 wei.
+pub fn ether(count: u64) -> Amount {
+    Amount::new(u128::from(count) * 10u128.pow(18)).expect("fits 96 bits")
 }
 
 /// A chain, a server, and who pays.
@@ -54,6 +81,25 @@ pub struct World {
     rpc: String,
     funder: Key,
     data: PathBuf,
+    config: Config,
+}
+
+/// A world whose server is gone, and may come back.
+pub struct Dead {
+    /// The chain, if it did not go with the server.
+    pub bank: Wallet,
+    /// Where it left its data, in the folder `server`, and its players theirs.
+    pub data: PathBuf,
+    games: Vec<Arc<dyn Rules>>,
+    rpc: String,
+    funder: Key,
+    config: Config,
+}
+
+impl std::fmt::Debug for Dead {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Dead({})", self.config.listen)
+    }
 }
 
 impl std::fmt::Debug for World {
@@ -70,8 +116,64 @@ pub struct PlayerClient {
     pub wallet: Wallet,
     /// The wallet's address.
     pub owner: Address,
+    /// The account key.
+    pub key: Key,
+    /// Where the client keeps what it signed, if it is this module's choice.
+    pub file: PathBuf,
+    /// What it put into the arena.
+    pub deposited: Amount,
+    /// What it had besides.
+    pub pocket: U256,
     /// Wei that the wallet spent on gas.
     pub gas_paid: U256,
+}
+
+/// Somebody with a wallet and a bankroll in the arena who is not connected yet.
+pub struct Newcomer {
+    /// Its wallet's view of the arena.
+    pub wallet: Wallet,
+    /// The wallet's address.
+    pub owner: Address,
+    /// The account key.
+    pub key: Key,
+    /// Where its client keeps what it signed.
+    pub file: PathBuf,
+    deposited: Amount,
+    pocket: U256,
+    gas_paid: U256,
+    games: Vec<Arc<dyn Rules>>,
+}
+
+/// Waits until there is what is looked for, and not for ever.
+///
+/// # Errors
+/// Looking fails, or a minute has passed.
+pub async fn eventually<T>(
+    what: &str,
+    mut look: impl AsyncFnMut() -> Result<Option<T>, Failure>,
+) -> Result<T, Failure> {
+    let patience = Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(found) = look().await? {
+            return Ok(found);
+        }
+        if Instant::now() > patience {
+            return Err(format!("in vain: {what}").into());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A chain of its own, that a server's end does not end; it goes with the test's runtime. Its JSON-RPC.
+///
+/// # Errors
+/// It does not start.
+pub async fn chain() -> Result<String, Failure> {
+    let chain = DevChain::open(matchlock_devchain::Config::default())?;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    tokio::spawn(async move { chain.serve(listener, std::future::pending()).await });
+    Ok(url)
 }
 
 /// The key of the first development account that anvil, hardhat and the embedded chain agree on.
@@ -107,11 +209,23 @@ impl World {
             config.operator_key = Some(operator);
             config.chain = ChainChoice::Rpc(Box::new(chain));
         }
-        let server = Server::start(config, games.clone()).await?;
+        if let Some(tune) = plan.tune {
+            tune(&mut config.settings);
+        }
+        let server = Server::start(config.clone(), games.clone()).await?;
+        // Where it is now it will be after a restart.
+        config.listen = server.addr();
         let rpc = plan.rpc.or_else(|| server.rpc_url()).expect("the embedded chain has an endpoint");
         let wallet = LocalWallet::new(HttpProvider::new(&rpc)?, plan.funder);
         let bank = ArenaChain::connect(wallet, server.domain().arena).await?;
-        Ok(World { server, games, bank, rpc, funder, data: plan.data })
+        Ok(World { server, games, bank, rpc, funder, data: plan.data, config })
+    }
+
+    /// The server's process dies.
+    pub async fn kill(self) -> Dead {
+        let World { server, games, bank, rpc, funder, data, config } = self;
+        server.kill().await;
+        Dead { bank, games, rpc, funder, data, config }
     }
 
     /// The rules of a game.
@@ -135,6 +249,14 @@ impl World {
     /// # Errors
     /// Whatever does not work, in its own words.
     pub async fn player(&self, n: usize, bankroll: Amount, pocket: U256) -> Result<PlayerClient, Failure> {
+        self.newcomer(n, bankroll, pocket).await?.connect(self.server.url()).await
+    }
+
+    /// A new player with a wallet and a bankroll in the arena.
+    ///
+    /// # Errors
+    /// Whatever does not work, in its own words.
+    pub async fn newcomer(&self, n: usize, bankroll: Amount, pocket: U256) -> Result<Newcomer, Failure> {
         let (wallet_key, account_key) = (Key::from_bytes(&random())?, Key::from_bytes(&random())?);
         let owner = wallet_key.address();
         send(&self.rpc, &self.funder, owner, pocket + U256::from(bankroll.units())).await?;
@@ -142,20 +264,62 @@ impl World {
         let wallet = ArenaChain::connect(wallet, self.server.domain().arena).await?;
         let account = matchlock::account::Player { owner, key: account_key.address() }.account();
         let deposit = wallet.deposit(account, bankroll).await?;
-        let store = RedbStore::open(self.data.join(format!("player-{n}.redb")))?;
-        let config = ClientConfig {
-            url: self.server.url(),
+        Ok(Newcomer {
+            wallet,
             owner,
-            signer: Arc::new(account_key),
-            rules: self.games.clone(),
-            store,
-        };
-        let client = Client::connect(config).await?;
-        let mut player = PlayerClient { client, wallet, owner, gas_paid: U256::ZERO };
-        player.paid(&deposit);
-        player.until(bankroll).await?;
+            key: account_key,
+            file: self.data.join(format!("player-{n}.redb")),
+            deposited: bankroll,
+            pocket,
+            gas_paid: gas(&deposit),
+            games: self.games.clone(),
+        })
+    }
+}
+
+impl Dead {
+    /// The server starts again, from what the dead one left, where it was.
+    ///
+    /// # Errors
+    /// Whatever does not start, in its own words.
+    pub async fn start(self) -> Result<World, Failure> {
+        let Dead { bank, games, rpc, funder, data, config } = self;
+        let server = Server::start(config.clone(), games.clone()).await?;
+        Ok(World { server, games, bank, rpc, funder, data, config })
+    }
+}
+
+impl Newcomer {
+    /// What a client of this player needs, with a store of one's own.
+    pub fn config<S>(&self, url: impl Into<String>, store: S) -> ClientConfig<S> {
+        let (signer, rules) = (Arc::new(self.key.clone()), self.games.clone());
+        ClientConfig { url: url.into(), owner: self.owner, signer, rules, store }
+    }
+
+    /// Connects, with everything signed in a file.
+    ///
+    /// # Errors
+    /// Whatever does not work, in its own words.
+    pub async fn connect(self, url: impl Into<String>) -> Result<PlayerClient, Failure> {
+        let store = RedbStore::open(&self.file)?;
+        let client = Client::connect(self.config(url, store)).await?;
+        self.with(client).await
+    }
+
+    /// The player behind this client of it.
+    ///
+    /// # Errors
+    /// Whatever does not work, in its own words.
+    pub async fn with(self, client: Client) -> Result<PlayerClient, Failure> {
+        let Newcomer { wallet, owner, key, file, deposited, pocket, gas_paid, games: _ } = self;
+        let player = PlayerClient { client, wallet, owner, key, file, deposited, pocket, gas_paid };
+        player.until(deposited).await?;
         Ok(player)
     }
+}
+
+fn gas(outcome: &TxOutcome) -> U256 {
+    U256::from(outcome.gas_used) * U256::from(outcome.effective_gas_price)
 }
 
 /// An arena for the node's own coin, with fees for the operator.
@@ -185,19 +349,46 @@ pub(crate) async fn send(rpc: &str, from: &Key, to: Address, value: U256) -> Res
 }
 
 impl PlayerClient {
-    fn paid(&mut self, outcome: &TxOutcome) {
-        self.gas_paid += U256::from(outcome.gas_used) * U256::from(outcome.effective_gas_price);
+    /// Notes what a transaction cost this player.
+    pub fn paid(&mut self, outcome: &TxOutcome) {
+        self.gas_paid += gas(outcome);
+    }
+
+    /// What its wallet holds in the end, having won or lost so much and left the arena.
+    pub fn should_have(&self, delta: i128) -> U256 {
+        U256::from((self.deposited.signed() + delta).unsigned_abs()) + self.pocket - self.gas_paid
     }
 
     /// Waits until the server counts this much as available.
     async fn until(&self, available: Amount) -> Result<(), Failure> {
-        for _ in 0..600 {
-            if self.client.account_view().await?.available >= available {
-                return Ok(());
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
-        Err("the server does not see the deposit".into())
+        eventually("the deposit at the server", async || {
+            let view = self.client.account_view().await?;
+            Ok((view.available >= available).then_some(()))
+        })
+        .await
+    }
+
+    /// Waits until the server of now answers.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn online(&self) -> Result<(), Failure> {
+        eventually("the server's answer", async || Ok(self.client.account_view().await.ok().map(drop))).await
+    }
+
+    /// Waits until both parties have signed for everything that this player has played.
+    ///
+    /// # Errors
+    /// They do not.
+    pub async fn at_rest(&self) -> Result<(), Failure> {
+        eventually("a receipt for everything played", async || {
+            let rests = |session: &Session| {
+                let set = session.receipt().map(|(statement, _)| statement.set).unwrap_or_default();
+                session.channels().all(|channel| set.contains(channel.index()))
+            };
+            Ok(self.client.look(rests).await?.then_some(()))
+        })
+        .await
     }
 
     /// Withdraws everything.
@@ -205,6 +396,7 @@ impl PlayerClient {
     /// # Errors
     /// The server or the chain says no.
     pub async fn withdraw_all(&mut self) -> Result<Amount, Failure> {
+        self.at_rest().await?;
         let amount = self.client.account_view().await?.available;
         if amount == Amount::ZERO {
             return Ok(amount);
@@ -268,7 +460,11 @@ pub async fn play_match(
     Ok(Played { transcript, moves, signatures })
 }
 
-async fn play_seat(mut game: Match, mut bot: Box<dyn bots::Player>) -> Result<Transcript, Failure> {
+/// Plays one seat to the end with a bot: until everyone has signed the result.
+///
+/// # Errors
+/// A client or the server says no.
+pub async fn play_seat(mut game: Match, mut bot: Box<dyn bots::Player>) -> Result<Transcript, Failure> {
     let seat: Seat = game.seat();
     loop {
         if let Some(position) = game.my_position() {
