@@ -2,6 +2,8 @@
 
 pub mod cpu;
 pub mod gas;
+pub mod load;
+mod relay;
 
 use serde::Serialize;
 

@@ -35,7 +35,7 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
-    /// Measures, optimised; `cargo xtask bench --help` has the options.
+    /// Measures; `cargo xtask bench --help` has the options.
     #[command(disable_help_flag = true)]
     Bench {
         /// Passed on.
@@ -51,8 +51,8 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Test { fast, filter } => test::run(fast, filter.as_deref()),
-        Command::Play { args } => program("play", false, args),
-        Command::Bench { args } => program("bench", true, args),
+        Command::Play { args } => program("play", args),
+        Command::Bench { args } => program("bench", args),
         Command::Contracts => contracts(),
         Command::Ci => {
             Step::new("What the CI runs", "bash", &[".ci/run"]).env("CI", "true").without_input().run().map(drop)
@@ -67,16 +67,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Builds and runs a program of the tests' crate.
-fn program(name: &str, optimised: bool, args: Vec<OsString>) -> Result<(), Failure> {
-    let build: &[&str] = if optimised { &["--release"] } else { &[] };
+/// Builds and runs a program of the tests' crate. The whole workspace is selected, as for the tests: cargo unifies features
+/// over what is selected, and another selection would compile the dependencies again.
+fn program(name: &str, args: Vec<OsString>) -> Result<(), Failure> {
     let title = format!("Building `{name}` (some minutes the first time), then running it");
-    Step::cargo(&title, &["run", "--package", "matchlock-tests", "--bin", name])
-        .args(build)
-        .args(["--"])
-        .args(args)
-        .run()
-        .map(drop)
+    Step::cargo(&title, &["run", "--bin", name, "--"]).args(args).run().map(drop)
 }
 
 fn contracts() -> Result<(), Failure> {
