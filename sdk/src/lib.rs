@@ -32,7 +32,7 @@
 //!
 //! # Features
 //!
-//! - `std` (default): the dependencies' own `std`.
+//! - `std` (default): the dependencies' own `std`. Leave it out for `wasm32-unknown-unknown`.
 //! - `client`: the native client and access to a chain, on tokio.
 //! - `tls`: `https://` RPC endpoints.
 //!
