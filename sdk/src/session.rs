@@ -474,6 +474,9 @@ impl Session {
                 if let About::Request(tag) = about {
                     step.changes.push(Change::Gone(tag));
                 }
+                if let (About::Turn(match_id, _), Refusal::OutOfTurn { turn, .. }) = (&about, &refusal) {
+                    self.bring_back(*match_id, *turn, &mut step);
+                }
                 step.notify(SessionNotice::Refused { about, refusal });
             }
             ToClient::Stored { .. } | ToClient::Pong => {}
@@ -505,9 +508,6 @@ impl Session {
         wanted: Wanted,
     ) -> Result<Offer, SessionError> {
         let rules = self.rules.get(&wanted.rules).ok_or(SessionError::UnknownRules(wanted.rules))?;
-        if wanted.stake > self.view.available {
-            return Err(SessionError::StakeTooHigh { stake: wanted.stake, available: self.view.available });
-        }
         // The lowest free one: an index left out would fall out of the window one day (R6.4). One that was offered and never
         // signed is free again; one that was signed is a channel's until it is settled (R5.4).
         let waiting = self.waiting.values().map(|waiting| waiting.offer.index);
@@ -589,6 +589,20 @@ impl Session {
         }
         step.channel = Some(ChannelChange::Several(match_id, ahead, effects));
         Ok(step)
+    }
+
+    /// The server lacks turns that it had passed on before it crashed: it gets them again, signed as they are.
+    fn bring_back(&self, match_id: MatchId, from: u32, step: &mut SessionStep) {
+        let Some(channel) = self.channels.get(&match_id) else { return };
+        for turn in channel.turns_from(from) {
+            step.send(ToServer::Turn { match_id, turn: turn.clone() });
+        }
+        // A final is signed by who did not write it, too; without the turn that was refused as well.
+        if let Some(ack @ ToServer::Ack { .. }) = channel.resend()
+            && !channel.turns_from(from).is_empty()
+        {
+            step.send(ack);
+        }
     }
 
     /// Signs a statement that adds exactly the results that this account knows (R6.2, R6.4).

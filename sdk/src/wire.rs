@@ -172,7 +172,7 @@ pub enum ToClient {
     Settled { statement: Statement, batch: u32 },
     /// The answer to [`ToServer::Withdraw`]: sign it too and submit it.
     Withdrawal { tag: u32, withdrawal: Withdrawal, signature: Signature },
-    /// The answer to [`ToServer::Account`].
+    /// The answer to [`ToServer::Account`]; unasked, with tag 0, when the chain changed what is available.
     Account { tag: u32, account: AccountView },
     /// The answer to [`ToServer::Prove`].
     Proof { tag: u32, batch: u32, result: ResultLeaf, path: Vec<B256> },

@@ -193,16 +193,40 @@ impl Hub {
     /// Takes what the chain says of an account; `batch` is the one that settled something, if one did.
     pub(crate) fn observe(self: &Arc<Self>, account: &Arc<Account>, chain: ChainAccount, batch: u32) {
         let mut book = lock(&account.book);
+        let moment = self.moment();
+        let before = book.view(moment).available;
         let settled = book.observe(chain, batch);
         self.operator.recount(&mut book);
+        let view = book.view(moment);
+        if view.available != before {
+            account.send(&ToClient::Account { tag: 0, account: view });
+        }
         if let Some(statement) = settled {
             let told = account.clone();
             self.store.write(vec![Change::account(&book.row)], move || {
                 told.send(&ToClient::Settled { statement, batch });
             });
         }
+        let unsettled = book.to_settle().is_some();
         drop(book);
+        if unsettled {
+            // A reorganisation may have taken back what was settled.
+            lock(&self.settler).cosigned(account.id, &[], self.now());
+        }
         self.resume_withdrawal(account);
+    }
+
+    /// Forgets an account that nobody uses and on which nothing hangs: strangers come and go.
+    ///
+    /// The caller's handle is the only one beside the map's; where there are more, somebody is about to use it.
+    pub(crate) fn forget(&self, account: Arc<Account>) {
+        let id = account.id;
+        self.accounts.remove_if(&id, |known| {
+            Arc::strong_count(known) == 2
+                && Arc::ptr_eq(known, &account)
+                && lock(&account.peer).is_none()
+                && lock(&account.book).is_idle(self.moment())
+        });
     }
 
     /// Seconds since 1970.

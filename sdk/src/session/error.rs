@@ -5,7 +5,6 @@ use crate::{
     abi::MatchId,
     account::SetError,
     channel::{ChannelError, RestoreError},
-    game::Amount,
     rules::RulesId,
     sign::SignatureError,
     wire::TableId,
@@ -41,14 +40,6 @@ pub enum SessionError {
     /// No such rules here.
     #[error("rules {} are not registered with this client", .0.0)]
     UnknownRules(RulesId),
-    /// More than the bankroll.
-    #[error("a stake of {stake} exceeds the available {available}; deposit, or wait for open matches")]
-    StakeTooHigh {
-        /// What was to be staked.
-        stake: Amount,
-        /// What there is.
-        available: Amount,
-    },
     /// No more indexes.
     #[error("this account has played all the matches that it can; open another")]
     Exhausted,
