@@ -453,6 +453,11 @@ impl Channel {
         }
     }
 
+    /// The turns held from this one on.
+    pub fn turns_from(&self, from: u32) -> &[Turn] {
+        self.turns.get(from.saturating_sub(1) as usize..).unwrap_or_default()
+    }
+
     /// The match's id.
     pub fn id(&self) -> MatchId {
         self.id
