@@ -20,7 +20,7 @@ use matchlock::{
 use matchlock_demo::{Strength, bots};
 use matchlock_devchain::DevChain;
 use matchlock_server::{
-    ChainChoice, Config, Server, Settings,
+    ChainChoice, Config, Server, Settings, StartError,
     chain::{ChainConfig, DeployConfig, deploy},
 };
 use serde_json::json;
@@ -284,7 +284,13 @@ impl Dead {
     /// Whatever does not start, in its own words.
     pub async fn start(self) -> Result<World, Failure> {
         let Dead { bank, games, rpc, funder, data, config } = self;
-        let server = Server::start(config.clone(), games.clone()).await?;
+        // A dead process holds no lock; what is left of a server that was killed inside this one does, for a moment.
+        let server =
+            eventually("the dead server's files", async || match Server::start(config.clone(), games.clone()).await {
+                Err(StartError::Embedded(error)) if error.contains("already open") => Ok(None),
+                started => Ok(Some(started?)),
+            })
+            .await?;
         Ok(World { server, games, bank, rpc, funder, data, config })
     }
 }

@@ -1,0 +1,340 @@
+//! Processes that die: nothing signed is lost, nothing is signed twice, every match is settled once.
+
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
+
+use alloy_primitives::U256;
+use matchlock::{
+    abi::{MatchId, State},
+    chain::Provider,
+    channel,
+    client::{Client, Match, RedbStore, Store, StoreError},
+    game::{Amount, Seat},
+    rules::Rules,
+    session::{Record, Wanted},
+    wire::{TableSpec, ToClient, ToServer},
+};
+use matchlock_demo::{Strength, bots};
+use matchlock_tests::{
+    audit::all_home,
+    tap::{Frame, Tap, Verdict},
+    world::{Failure, Plan, Played, PlayerClient, World, chain, eventually, play_match, play_seat},
+};
+use serde_json::json;
+use tokio::task::JoinHandle;
+
+const STAKE: u64 = 1_000_000_000_000_000;
+
+fn stake() -> Amount {
+    Amount::from_u64(STAKE)
+}
+
+fn bankroll() -> Amount {
+    Amount::from_u64(20 * STAKE)
+}
+
+/// Enough for gas.
+fn pocket() -> U256 {
+    U256::from(10u64.pow(17))
+}
+
+/// Two players, the first behind a tap.
+struct Scene {
+    world: World,
+    tap: Tap,
+    players: Vec<PlayerClient>,
+    rules: Arc<dyn Rules>,
+    played: Vec<Played>,
+    before: matchlock::chain::Pool,
+    _folder: tempfile::TempDir,
+}
+
+impl Scene {
+    async fn new(game: &str, rpc: Option<String>) -> Result<Scene, Failure> {
+        let folder = tempfile::tempdir()?;
+        let world = World::start(Plan { rpc, ..Plan::quick(folder.path()) }).await?;
+        let before = world.bank.pool().await?;
+        let tap = Tap::before(world.server.url()).await?;
+        let first = world.newcomer(0, bankroll(), pocket()).await?.connect(tap.url()).await?;
+        let players = vec![first, world.player(1, bankroll(), pocket()).await?];
+        let rules = world.game(game)?;
+        Ok(Scene { world, tap, players, rules, played: Vec::new(), before, _folder: folder })
+    }
+
+    /// Plays a match, and gives it time to be disturbed.
+    fn playing(&self, seed: u64) -> JoinHandle<Result<Played, Failure>> {
+        let clients: Vec<_> = self.players.iter().map(|player| player.client.clone()).collect();
+        let rules = self.rules.clone();
+        tokio::spawn(async move { play_match(&clients, &rules, stake(), seed).await })
+    }
+
+    async fn play(&mut self, seed: u64) -> Result<(), Failure> {
+        for player in &self.players {
+            player.online().await?;
+        }
+        self.played.push(self.playing(seed).await??);
+        Ok(())
+    }
+
+    /// The server dies and comes back. The clients are told nothing.
+    async fn crash(self) -> Result<Scene, Failure> {
+        let Scene { world, .. } = self;
+        let dead = world.kill().await;
+        self.tap.pass();
+        Ok(Scene { world: dead.start().await?, ..self })
+    }
+
+    /// Everything is settled once and proved, and everybody has what is due.
+    async fn ends(mut self) -> Result<(), Failure> {
+        all_home(&self.world.bank, &self.before, &mut self.players, &self.played).await?;
+        self.world.server.shutdown().await;
+        Ok(())
+    }
+}
+
+/// The server is killed the moment this frame is on the first player's line: what is before it is done, it is not.
+async fn killed_at(stage: impl Fn(&Frame) -> bool + Send + 'static) -> Result<(), Failure> {
+    let mut scene = Scene::new("tictactoe", None).await?;
+    scene.play(1).await?;
+    for player in &scene.players {
+        player.at_rest().await?;
+    }
+    scene.tap.rule(move |frame| if stage(frame) { Verdict::Stall } else { Verdict::Pass });
+    let playing = scene.playing(2);
+    scene.tap.stalled().await?;
+    let mut scene = scene.crash().await?;
+    scene.played.push(playing.await??);
+    scene.play(3).await?;
+    scene.ends().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_killed_when_the_terms_are_signed_goes_on() -> Result<(), Failure> {
+    killed_at(|frame| matches!(frame, Frame::Up(ToServer::Sign { .. }))).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_killed_when_it_has_guaranteed_goes_on() -> Result<(), Failure> {
+    killed_at(|frame| matches!(frame, Frame::Down(ToClient::Guarantee { .. }))).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_killed_while_a_match_is_being_opened_goes_on() -> Result<(), Failure> {
+    killed_at(|frame| matches!(frame, Frame::Up(ToServer::Start { .. }))).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_killed_when_a_match_is_open_goes_on() -> Result<(), Failure> {
+    killed_at(|frame| matches!(frame, Frame::Down(ToClient::Opened { .. }))).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_killed_before_it_has_a_turn_goes_on() -> Result<(), Failure> {
+    killed_at(|frame| matches!(frame, Frame::Up(ToServer::Turn { turn, .. }) if turn.state.turn >= 3)).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_killed_after_it_had_a_turn_goes_on() -> Result<(), Failure> {
+    killed_at(|frame| matches!(frame, Frame::Down(ToClient::Turn { turn, .. }) if turn.state.turn >= 4)).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_killed_at_the_last_turn_goes_on() -> Result<(), Failure> {
+    killed_at(|frame| match frame {
+        Frame::Up(ToServer::Turn { turn, .. }) | Frame::Down(ToClient::Turn { turn, .. }) => turn.state.is_final(),
+        _ => false,
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_killed_when_it_has_signed_the_final_goes_on() -> Result<(), Failure> {
+    killed_at(|frame| matches!(frame, Frame::Down(ToClient::Final { .. }))).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_killed_before_it_has_a_statement_goes_on() -> Result<(), Failure> {
+    killed_at(|frame| matches!(frame, Frame::Up(ToServer::Statement { .. }))).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_killed_before_a_receipt_arrives_goes_on() -> Result<(), Failure> {
+    killed_at(|frame| matches!(frame, Frame::Down(ToClient::Receipt { .. }))).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_killed_between_sending_and_seeing_a_batch_settles_it_once() -> Result<(), Failure> {
+    let mut scene = Scene::new("tictactoe", Some(chain().await?)).await?;
+    scene.play(1).await?;
+    for player in &scene.players {
+        player.at_rest().await?;
+    }
+    // Sent, and not mined until the server is back.
+    let node = &scene.world.bank.rpc().0;
+    node.request("evm_setAutomine", json!([false])).await?;
+    scene.world.server.settle_now();
+    let node = &scene.world.bank.rpc().0;
+    eventually("a batch that waits to be mined", async || {
+        let status = node.request("txpool_status", json!([])).await?;
+        Ok((status["pending"] != "0x0").then_some(()))
+    })
+    .await?;
+    let mut scene = scene.crash().await?;
+    let node = &scene.world.bank.rpc().0;
+    node.request("evm_setAutomine", json!([true])).await?;
+    node.request("evm_mine", json!([])).await?;
+    scene.play(2).await?;
+    scene.ends().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn turns_that_the_server_passed_on_and_lost_come_back_from_the_clients() -> Result<(), Failure> {
+    let mut scene = Scene::new("tictactoe", None).await?;
+    let until = |turn: u32| {
+        move |frame: &Frame| match frame {
+            Frame::Up(ToServer::Turn { turn: sent, .. }) if sent.state.turn >= turn => Verdict::Stall,
+            _ => Verdict::Pass,
+        }
+    };
+    scene.tap.rule(until(3));
+    let playing = scene.playing(1);
+    scene.tap.stalled().await?;
+    // What a server has on its disk at turn 2 ...
+    let Scene { world, .. } = scene;
+    let dead = world.kill().await;
+    let (disk, copy) = (dead.data.join("server"), dead.data.join("copy"));
+    copy_folder(&disk, &copy)?;
+    scene.tap.rule(until(5));
+    scene.world = dead.start().await?;
+    eventually("turn 5", async || {
+        let fifth = |frame: &Frame| matches!(frame, Frame::Up(ToServer::Turn { turn, .. }) if turn.state.turn >= 5);
+        Ok(scene.tap.seen().iter().any(fifth).then_some(()))
+    })
+    .await?;
+    // ... is all that it has when it comes back at turn 5: what followed was on the lines, and never on the disk.
+    let Scene { world, .. } = scene;
+    let dead = world.kill().await;
+    fs::remove_dir_all(&disk)?;
+    fs::rename(&copy, &disk)?;
+    scene.tap.pass();
+    scene.world = dead.start().await?;
+    scene.played.push(playing.await??);
+    scene.ends().await
+}
+
+fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+/// Both sit down; the first player's client is not this test's to wait for.
+async fn sit(first: &Client, second: &Client, rules: &Arc<dyn Rules>) -> Result<(Match, Match), Failure> {
+    let spec = TableSpec { rules: rules.id(), seats: 2, stake: stake(), clock: 60, private: true };
+    let mut seating = first.create(spec).await?;
+    let table = seating.table().await?;
+    let other = second.join(table, Wanted { rules: rules.id(), stake: stake() }).await?;
+    Ok((seating.opened().await?, other.opened().await?))
+}
+
+/// All turns in a store, by match and number.
+fn stored_turns(file: &Path) -> Result<BTreeMap<(MatchId, u32), State>, Failure> {
+    let mut turns = BTreeMap::new();
+    for record in RedbStore::open(file)?.load()? {
+        if let Record::Channel { match_id, event: channel::Event::Turned(turn) } = record {
+            let number = (match_id, turn.state.turn);
+            assert!(turns.insert(number, turn.state).is_none(), "a turn is stored once");
+        }
+    }
+    Ok(turns)
+}
+
+/// A client dies the moment this frame is on its line, and comes back from its file.
+async fn client_dies_at(game: &str, stage: impl Fn(&Frame) -> bool + Send + 'static) -> Result<(), Failure> {
+    const SEED: u64 = 7;
+    let folder = tempfile::tempdir()?;
+    // Nothing is settled here: what is settled leaves the clients' records of open matches.
+    let tune = Some((|settings| settings.settle_age = 1_000) as fn(&mut matchlock_server::Settings));
+    let world = World::start(Plan { tune, ..Plan::quick(folder.path()) }).await?;
+    let tap = Tap::before(world.server.url()).await?;
+    let mortal = world.newcomer(0, bankroll(), pocket()).await?;
+    let other = world.player(1, bankroll(), pocket()).await?;
+    let rules = world.game(game)?;
+
+    // Dropping a runtime drops every task of it wherever it is: as near to a dying process as one process gets.
+    let process = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let config = mortal.config(tap.url(), RedbStore::open(&mortal.file)?);
+    let client = process.spawn(Client::connect(config)).await??;
+    let deposit = async || Ok((client.account_view().await?.available >= bankroll()).then_some(()));
+    eventually("the deposit at the server", deposit).await?;
+    let (mine, theirs) = sit(&client, &other.client, &rules).await?;
+    let (id, seat) = (mine.id(), mine.seat());
+    let bot = |seat| bots::player(game, Strength::Fair, seat, SEED).expect("a demo game");
+    let playing = tokio::spawn(play_seat(theirs, bot(Seat(1 - seat.0))));
+    tap.rule(move |frame| if stage(frame) { Verdict::Stall } else { Verdict::Pass });
+    process.spawn(play_seat(mine, bot(seat)));
+    tap.stalled().await?;
+    process.shutdown_background();
+    drop(client);
+
+    tap.pass();
+    let store = eventually("the dead client's file", async || match RedbStore::open(&mortal.file) {
+        Err(StoreError::InUse(_)) => Ok(None),
+        opened => Ok(Some(opened?)),
+    })
+    .await?;
+    let client = Client::connect(mortal.config(tap.url(), store)).await?;
+    let mut resumed = client.resumed().await?;
+    assert_eq!(resumed.len(), 1, "one match was open");
+    let resumed = resumed.remove(0);
+    assert_eq!(resumed.id(), id);
+    let transcript = play_seat(resumed, bot(seat)).await?;
+    assert_eq!(transcript, playing.await??);
+
+    // One state for one turn: on the line, and in both files.
+    let mut sent = BTreeMap::new();
+    for frame in tap.seen() {
+        if let Frame::Up(ToServer::Turn { match_id, turn }) = frame {
+            let first = sent.entry((match_id, turn.state.turn)).or_insert_with(|| turn.clone());
+            assert_eq!(*first, turn, "another turn {}", turn.state.turn);
+        }
+    }
+    let (file, other_file) = (mortal.file.clone(), other.file.clone());
+    client.close().await;
+    other.client.close().await;
+    let turns = eventually("the closed files", async || match (stored_turns(&file), stored_turns(&other_file)) {
+        (Ok(mine), Ok(theirs)) => {
+            assert_eq!(mine, theirs);
+            Ok(Some(mine))
+        }
+        _ => Ok(None),
+    })
+    .await?;
+    assert_eq!(turns.len(), transcript.turns.len());
+    world.server.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_dies_with_its_turn_on_the_way_sends_the_same_one_again() -> Result<(), Failure> {
+    client_dies_at("tictactoe", |frame| matches!(frame, Frame::Up(ToServer::Turn { turn, .. }) if turn.state.turn >= 3))
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_dies_before_it_hears_of_a_turn_goes_on_where_it_stood() -> Result<(), Failure> {
+    client_dies_at("pig", |frame| matches!(frame, Frame::Down(ToClient::Turn { turn, .. }) if turn.state.turn >= 9))
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_dies_before_the_final_gets_it_when_it_is_back() -> Result<(), Failure> {
+    client_dies_at("tictactoe", |frame| matches!(frame, Frame::Down(ToClient::Final { .. }))).await
+}
