@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Skip} from "./IArena.sol";
-import {Account, AccountLib, Outcome, OutcomeLib, Pool, Side, MAX_UINT96} from "./Records.sol";
+import {Account, Outcome, OutcomeLib, Pool, Side, MAX_UINT96} from "./Records.sol";
 import {Outcomes} from "./Outcomes.sol";
 import {Table} from "./Terms.sol";
 
@@ -121,8 +121,8 @@ abstract contract Exits is Outcomes {
         if (block.timestamp < side.exitAt()) revert ExitWindowRuns(side.exitAt());
         uint256 amount = _available(record, side);
         if (amount == 0) revert NothingToPay();
-        if (amount > MAX_UINT96 - side.withdrawn()) amount = MAX_UINT96 - side.withdrawn();
         uint256 total = side.withdrawn() + amount;
+        if (total > MAX_UINT96) total = MAX_UINT96; // nothing is withdrawn by total any more
         _keep(account, record.move(-int256(amount)));
         _sides[account] = side.withWithdrawn(total);
         emit ExitFinished(account, owner, uint96(amount));

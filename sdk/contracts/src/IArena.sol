@@ -94,8 +94,8 @@ interface IArena {
     error NotCourt();
     /// @notice This arena holds the other kind of asset: use the call with or without `Token`.
     error WrongAsset();
-    /// @notice The amount must be above zero.
-    error ZeroAmount();
+    /// @notice The exit window must be above zero.
+    error ZeroWindow();
     /// @notice The zero address cannot be used here.
     error ZeroAddress();
     /// @notice The amount does not fit the record; use a smaller one.

@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
-import {Account, Outcome, Pool, Side, AccountLib, positive, MAX_INT96} from "./Records.sol";
+import {Account, Outcome, Pool, Side, positive, MAX_INT96} from "./Records.sol";
 import {Typed} from "./Typed.sol";
 
 /// @title The books: records, the queue of what the pool owes, and money in and out

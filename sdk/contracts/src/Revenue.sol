@@ -35,7 +35,7 @@ abstract contract Revenue is Ledger {
     mapping(address beneficiary => uint256) private _matured;
 
     constructor(uint32 exitWindow_, address[] memory beneficiaries, uint16[] memory basisPoints) {
-        if (exitWindow_ == 0) revert ZeroAmount();
+        if (exitWindow_ == 0) revert ZeroWindow();
         EXIT_WINDOW = exitWindow_;
         _aging.epoch = uint40(_epoch());
         if (beneficiaries.length == 0) {
@@ -155,6 +155,6 @@ abstract contract Revenue is Ledger {
     }
 
     function _epoch() private view returns (uint256) {
-        return block.timestamp / EXIT_WINDOW;
+        return block.timestamp / EXIT_WINDOW + 1; // there is always an epoch before
     }
 }

@@ -83,6 +83,16 @@ contract ExitsTest is Fixture {
         refused(IArena.ExitNotOpen.selector, b.owner, abi.encodeCall(arena.finishExit, (b.owner, b.key)));
     }
 
+    function test_a_total_that_is_full_keeps_nobody_in() public {
+        openExit(a);
+        bytes32 slot = keccak256(abi.encode(a.id, 0)); // the side record
+        vm.store(address(arena), slot, vm.load(address(arena), slot) | bytes32(uint256(type(uint96).max - 1 ether)));
+        vm.warp(START + WINDOW);
+        arena.finishExit(a.owner, a.key);
+        vm.assertEq(a.owner.balance, 10 ether);
+        vm.assertEq(books(a).withdrawn, type(uint96).max);
+    }
+
     function test_exit_by_the_keys_signature() public {
         bytes32 hash = Typing.receipt(a.id, 2 ether, 3, 0);
         bytes memory newest = exitEntry(a, 2 ether, 3, 0);

@@ -278,7 +278,7 @@ contract Handler is Fixture {
         (uint256 b,,, uint40 epoch) = arena.revenueOf(studio);
         sum = a + b;
         // What has not been shared out yet, but for what `revenueOf` counts ahead.
-        uint256 now_ = vm.getBlockTimestamp() / WINDOW;
+        uint256 now_ = vm.getBlockTimestamp() / WINDOW + 1;
         if (epoch >= now_) sum += older;
         if (epoch + 1 >= now_) sum += fresh;
     }

@@ -74,6 +74,21 @@ contract PoolTest is Fixture {
         vm.assertEq(studio.balance, 0.9 ether);
     }
 
+    function test_fees_mature_on_a_chain_that_starts_at_zero() public {
+        vm.warp(1);
+        arena = newArena(address(0));
+        fundPool(10 ether);
+        settleWithFees("", 1 ether);
+        vm.warp(WINDOW + 1);
+        settleWithFees("", 1 ether);
+        vm.warp(2 * WINDOW);
+        vm.assertEq(claimable(house), 0.7 ether);
+        settleWithFees("", 1 ether);
+        vm.warp(4 * WINDOW);
+        accepted(house, abi.encodeCall(arena.claimRevenue, (house)));
+        vm.assertEq(house.balance, 2.1 ether);
+    }
+
     function test_dust_goes_to_the_first_beneficiary() public {
         fundPool(10 ether);
         settleWithFees("", 3);
@@ -168,7 +183,7 @@ contract PoolTest is Fixture {
         this.deploy(IArena.Config(address(0), address(0), court, WINDOW, "", new address[](0), new uint16[](0)));
         vm.expectRevert(IArena.ZeroAddress.selector);
         this.deploy(IArena.Config(operator, address(0xdead), court, WINDOW, "", new address[](0), new uint16[](0)));
-        vm.expectRevert(IArena.ZeroAmount.selector);
+        vm.expectRevert(IArena.ZeroWindow.selector);
         this.deploy(IArena.Config(operator, address(0), court, 0, "", new address[](0), new uint16[](0)));
     }
 }
