@@ -136,6 +136,20 @@ contract OutcomesTest is Fixture {
         vm.assertEq(poolOwed(), 2 ether);
     }
 
+    /// R3.1: the record is plain again, its debt is not forgotten, and the hot loop knows.
+    function test_a_debt_outlives_its_claim_and_a_later_credit_repays_it_first() public {
+        Player memory c = player(3);
+        IArena.Match memory m = terms(a, 0, c, 0, 3 ether);
+        conclude(pair(a, c), m, amounts(6 ether, 0));
+        settleClaimed(c, -3 ether, 1, 0, claim(m, amounts(6 ether, 0), 1));
+        vm.assertEq(books(c).claims, 0);
+        vm.assertEq(equity(c), -3 ether);
+        fundPool(10 ether); // 3 of them go to a
+        settle(entry(c, 2 ether, 2, 0));
+        vm.assertEq(equity(c), 2 ether);
+        vm.assertEq(poolEquity(), 5 ether); // 2 for c's equity; the 3 it owed were the pool's own already
+    }
+
     function test_credits_fees_and_withdrawals_rank_behind_owed() public {
         Player memory c = player(3);
         vm.prank(operator);
