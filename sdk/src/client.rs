@@ -96,6 +96,8 @@ pub enum ClientEvent {
     Notice(SessionNotice),
     /// The server sent something that makes no sense, or that nobody honest would; it was ignored.
     Suspicious(String),
+    /// What the server sent could not be stored, so it has not happened; the client reconnects until it can be.
+    NotStored(StoreError),
 }
 
 /// A table for so many, at this stake.
@@ -199,6 +201,7 @@ enum Command {
 
 /// Who waits for a seat.
 struct Seat {
+    at: Option<TableId>,
     table: Option<oneshot::Sender<TableId>>,
     opened: oneshot::Sender<Result<Match, ClientError>>,
 }
@@ -393,7 +396,7 @@ impl Client {
 
     async fn seat(&self, input: impl FnOnce(u32) -> SessionInput + Send + 'static) -> Result<Seating, ClientError> {
         let ((seated, table), (answer, opened)) = (oneshot::channel(), oneshot::channel());
-        let seat = Seat { table: Some(seated), opened: answer };
+        let seat = Seat { at: None, table: Some(seated), opened: answer };
         self.send(Command::Seat(Box::new(input), seat)).await?;
         Ok(Seating { table, opened })
     }

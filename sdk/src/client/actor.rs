@@ -12,7 +12,7 @@ use tokio::{
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async_with_config,
     tungstenite::{
-        Message,
+        self, Message,
         client::IntoClientRequest,
         http::{HeaderValue, header::SEC_WEBSOCKET_PROTOCOL},
         protocol::WebSocketConfig,
@@ -65,6 +65,7 @@ pub(super) async fn start<S: Store>(config: ClientConfig<S>) -> Result<Client, C
         opening: BTreeMap::new(),
         matches: BTreeMap::new(),
         resumed: Vec::new(),
+        pause: RETRY.0,
     };
     let open: Vec<MatchId> = actor.session.open().map(|channel| channel.id()).collect();
     for id in open {
@@ -86,7 +87,12 @@ async fn connect<S: Store>(url: &str, session: &mut Session, store: &mut S) -> R
     let (mut socket, _) = timeout(HANDSHAKE, connecting)
         .await
         .map_err(|_| unreachable("it does not answer".into()))?
-        .map_err(|error| unreachable(error.to_string()))?;
+        .map_err(|error| match &error {
+        // What answers, but not as a WebSocket server does. One that is full says so.
+        tungstenite::Error::Http(answer) if !answer.status().is_server_error() => not_a_server(),
+        tungstenite::Error::Protocol(_) | tungstenite::Error::HttpFormat(_) => not_a_server(),
+        _ => unreachable(error.to_string()),
+    })?;
 
     let welcome = match timeout(HANDSHAKE, receive(&mut socket)).await {
         Ok(Ok(ToClient::Welcome(welcome))) => welcome,
@@ -145,6 +151,8 @@ struct Actor<S> {
     opening: BTreeMap<MatchId, oneshot::Sender<Result<Match, ClientError>>>,
     matches: BTreeMap<MatchId, MatchState>,
     resumed: Vec<Match>,
+    /// Before the next attempt to reconnect.
+    pause: Duration,
 }
 
 struct MatchState {
@@ -180,7 +188,13 @@ impl<S: Store> Actor<S> {
                 frame = receive(socket) => match frame {
                     Ok(frame) => {
                         heard = Instant::now();
-                        self.frame(frame).await
+                        match self.frame(frame).await {
+                            Ok(out) => {
+                                self.pause = RETRY.0;
+                                out
+                            }
+                            Err(end) => return end,
+                        }
                     }
                     Err(reason) => return End::Lost(reason),
                 },
@@ -209,9 +223,9 @@ impl<S: Store> Actor<S> {
 
     /// Tries until it works; meanwhile moves are signed, stored, and sent when the connection is back.
     async fn reconnect(&mut self, wishes: &mut mpsc::Receiver<Command>) -> Option<Socket> {
-        let mut pause = RETRY.0;
         loop {
-            let retry = tokio::time::sleep(pause);
+            let retry = tokio::time::sleep(self.pause);
+            self.pause = (self.pause * 2).min(RETRY.1);
             tokio::pin!(retry);
             loop {
                 tokio::select! {
@@ -233,10 +247,8 @@ impl<S: Store> Actor<S> {
                     let _ = self.events.send(ClientEvent::Link(Link::Online));
                     return Some(socket);
                 }
-                Err(error) => {
-                    let _ = self.events.send(ClientEvent::Suspicious(error.to_string()));
-                    pause = (pause * 2).min(RETRY.1);
-                }
+                Err(ClientError::Store(error)) => drop(self.events.send(ClientEvent::NotStored(error))),
+                Err(error) => drop(self.events.send(ClientEvent::Suspicious(error.to_string()))),
             }
         }
     }
@@ -294,14 +306,35 @@ impl<S: Store> Actor<S> {
         }
     }
 
-    async fn frame(&mut self, frame: ToClient) -> Vec<ToServer> {
-        match self.step(SessionInput::Frame(frame)).await {
-            Ok(out) => out,
-            Err(error) => {
-                let _ = self.events.send(ClientEvent::Suspicious(error.to_string()));
-                Vec::new()
+    async fn frame(&mut self, frame: ToClient) -> Result<Vec<ToServer>, End> {
+        // The same account is played elsewhere: to reconnect would only throw that one out again, without end.
+        let superseded = matches!(&frame, ToClient::Refused { about: About::Session, refusal: Refusal::Superseded });
+        let proposed = match &frame {
+            ToClient::Proposal { table, .. } => Some(*table),
+            _ => None,
+        };
+        let error = match self.step(SessionInput::Frame(frame)).await {
+            Ok(_) if superseded => return Err(End::Closed),
+            Ok(out) => return Ok(out),
+            Err(error) => error,
+        };
+        // What is not stored has not happened: the server sends it again after the next login.
+        let end = match &error {
+            ClientError::Store(error) => {
+                let _ = self.events.send(ClientEvent::NotStored(error.clone()));
+                Err(End::Lost(error.to_string()))
             }
+            error => {
+                let _ = self.events.send(ClientEvent::Suspicious(error.to_string()));
+                Ok(Vec::new())
+            }
+        };
+        // Whoever waits for a match that this player did not agree to waits in vain.
+        let tag = proposed.and_then(|table| self.seating.iter().find(|(_, seat)| seat.at == Some(table)));
+        if let Some(seat) = tag.map(|(tag, _)| *tag).and_then(|tag| self.seating.remove(&tag)) {
+            let _ = seat.opened.send(Err(error));
         }
+        end
     }
 
     /// Decide, store, commit: what may be sent afterwards.
@@ -347,8 +380,11 @@ impl<S: Store> Actor<S> {
                 }
             }
             SessionNotice::Seated { tag, table } => {
-                if let Some(seated) = self.seating.get_mut(tag).and_then(|seat| seat.table.take()) {
-                    let _ = seated.send(*table);
+                if let Some(seat) = self.seating.get_mut(tag) {
+                    seat.at = Some(*table);
+                    if let Some(seated) = seat.table.take() {
+                        let _ = seated.send(*table);
+                    }
                 }
             }
             SessionNotice::Unseated { tag } => {
