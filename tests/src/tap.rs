@@ -58,6 +58,7 @@ struct Inner {
     rule: Mutex<Rule>,
     seen: Mutex<Vec<Frame>>,
     stalls: watch::Sender<u32>,
+    cuts: watch::Sender<u32>,
 }
 
 impl std::fmt::Debug for Tap {
@@ -85,6 +86,7 @@ impl Tap {
             rule: Mutex::new(Box::new(|_| Verdict::Pass)),
             seen: Mutex::default(),
             stalls: watch::Sender::new(0),
+            cuts: watch::Sender::new(0),
         });
         let shared = inner.clone();
         let serving = tokio::spawn(async move {
@@ -113,6 +115,11 @@ impl Tap {
         self.rule(|_| Verdict::Pass);
     }
 
+    /// Ends every connection; clients come back by themselves.
+    pub fn cut(&self) {
+        self.inner.cuts.send_modify(|cuts| *cuts += 1);
+    }
+
     /// Waits until the rule has stopped a line.
     ///
     /// # Errors
@@ -134,11 +141,12 @@ impl Inner {
         request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
         let (mut server, _) = connect_async(request).await?;
         let mut client = accept(socket).await?;
-        let mut stalled = false;
+        let (mut stalled, mut cuts) = (false, self.cuts.subscribe());
         loop {
             let (up, message) = tokio::select! {
                 message = client.next() => (true, message),
                 message = server.next() => (false, message),
+                _ = cuts.changed() => break,
             };
             let bytes = match message {
                 Some(Ok(Message::Binary(bytes))) => bytes,

@@ -257,24 +257,40 @@ impl World {
     /// # Errors
     /// Whatever does not work, in its own words.
     pub async fn newcomer(&self, n: usize, bankroll: Amount, pocket: U256) -> Result<Newcomer, Failure> {
-        let (wallet_key, account_key) = (Key::from_bytes(&random())?, Key::from_bytes(&random())?);
-        let owner = wallet_key.address();
-        send(&self.rpc, &self.funder, owner, pocket + U256::from(bankroll.units())).await?;
-        let wallet = LocalWallet::new(HttpProvider::new(&self.rpc)?, wallet_key);
-        let wallet = ArenaChain::connect(wallet, self.server.domain().arena).await?;
-        let account = matchlock::account::Player { owner, key: account_key.address() }.account();
-        let deposit = wallet.deposit(account, bankroll).await?;
-        Ok(Newcomer {
-            wallet,
-            owner,
-            key: account_key,
-            file: self.data.join(format!("player-{n}.redb")),
-            deposited: bankroll,
-            pocket,
-            gas_paid: gas(&deposit),
-            games: self.games.clone(),
-        })
+        let file = self.data.join(format!("player-{n}.redb"));
+        newcomer(&self.bank, &self.rpc, &self.funder, &self.games, file, (bankroll, pocket)).await
     }
+}
+
+/// A new player with a wallet and a bankroll in the bank's arena; `funder` pays for both.
+///
+/// # Errors
+/// Whatever does not work, in its own words.
+pub async fn newcomer(
+    bank: &Wallet,
+    rpc: &str,
+    funder: &Key,
+    games: &[Arc<dyn Rules>],
+    file: PathBuf,
+    (bankroll, pocket): (Amount, U256),
+) -> Result<Newcomer, Failure> {
+    let (wallet_key, account_key) = (Key::from_bytes(&random())?, Key::from_bytes(&random())?);
+    let owner = wallet_key.address();
+    send(rpc, funder, owner, pocket + U256::from(bankroll.units())).await?;
+    let wallet = LocalWallet::new(HttpProvider::new(rpc)?, wallet_key);
+    let wallet = ArenaChain::connect(wallet, bank.domain().arena).await?;
+    let account = matchlock::account::Player { owner, key: account_key.address() }.account();
+    let deposit = wallet.deposit(account, bankroll).await?;
+    Ok(Newcomer {
+        wallet,
+        owner,
+        key: account_key,
+        file,
+        deposited: bankroll,
+        pocket,
+        gas_paid: gas(&deposit),
+        games: games.to_vec(),
+    })
 }
 
 impl Dead {

@@ -1,0 +1,553 @@
+//! Others that cheat, vanish or fail: what an honest player loses by it, which is nothing.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use alloy_primitives::{B256, U256};
+use futures_util::{SinkExt, StreamExt};
+use matchlock::{
+    abi::MatchTerms,
+    account::AccountId,
+    chain::{CallError, Provider},
+    channel::{Fault, HeaderField},
+    client::{
+        Client, ClientError, ClientEvent, Link, Match, MatchEvent, MemoryStore, RedbStore, Seating, Store, StoreError,
+    },
+    game::{Amount, Seat},
+    rules::{Rules, RulesError},
+    session::{Record, SessionError, SessionNotice, Wanted},
+    sign::Signer,
+    transcript::judge,
+    wire::{About, Refusal, TableSpec, ToClient, ToServer, Turn},
+};
+use matchlock_demo::{Strength, bots};
+use matchlock_tests::{
+    audit::{all_home, results},
+    tap::{Frame, Tap, Verdict, accept},
+    world::{Failure, Plan, Played, PlayerClient, Wallet, World, chain, eventually, play_match, play_seat},
+};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio_tungstenite::tungstenite::Message;
+
+const STAKE: u64 = 1_000_000_000_000_000;
+/// Seat 0 wins with the upper row.
+const SEAT_0_WINS: [u8; 5] = [0, 3, 1, 4, 2];
+
+fn stake() -> Amount {
+    Amount::from_u64(STAKE)
+}
+
+fn bankroll() -> Amount {
+    Amount::from_u64(20 * STAKE)
+}
+
+/// Enough for gas.
+fn pocket() -> U256 {
+    U256::from(10u64.pow(17))
+}
+
+/// A world on a chain that outlives its server; nothing is settled unless somebody asks for it.
+async fn world_apart(folder: &TempDir) -> Result<World, Failure> {
+    World::start(Plan { rpc: Some(chain().await?), settle_age: 10_000, ..Plan::quick(folder.path()) }).await
+}
+
+async fn two_players(world: &World) -> Result<Vec<PlayerClient>, Failure> {
+    Ok(vec![world.player(0, bankroll(), pocket()).await?, world.player(1, bankroll(), pocket()).await?])
+}
+
+fn clients(players: &[PlayerClient]) -> Vec<Client> {
+    players.iter().map(|player| player.client.clone()).collect()
+}
+
+async fn sit(first: &Client, second: &Client, rules: &Arc<dyn Rules>) -> Result<(Seating, Seating), Failure> {
+    let spec = TableSpec { rules: rules.id(), seats: 2, stake: stake(), clock: 60, private: true };
+    let mut seating = first.create(spec).await?;
+    let table = seating.table().await?;
+    Ok((seating, second.join(table, Wanted { rules: rules.id(), stake: stake() }).await?))
+}
+
+/// Plays what it was told to.
+struct Script(VecDeque<u8>);
+
+impl bots::Player for Script {
+    fn choose(&mut self, _position: &[u8], _seat: Seat) -> Result<Vec<u8>, RulesError> {
+        let play = self.0.pop_front().expect("the script goes to the end");
+        Ok(postcard_u8(play))
+    }
+}
+
+/// A tic-tac-toe move as bytes: a number below 128 is itself.
+fn postcard_u8(cell: u8) -> Vec<u8> {
+    vec![cell]
+}
+
+fn scripted(seat: Seat) -> Box<dyn bots::Player> {
+    Box::new(Script(SEAT_0_WINS.into_iter().skip(seat.index()).step_by(2).collect()))
+}
+
+/// A match that the first player wins.
+async fn first_wins(players: &[PlayerClient], rules: &Arc<dyn Rules>) -> Result<Played, Failure> {
+    let (first, second) = sit(&players[0].client, &players[1].client, rules).await?;
+    let (first, second) = (first.opened().await?, second.opened().await?);
+    let other = tokio::spawn(play_seat(second, scripted(Seat(1))));
+    let transcript = play_seat(first, scripted(Seat(0))).await?;
+    other.await??;
+    let moves = transcript.turns.len() as u32;
+    Ok(Played { transcript, moves, signatures: 0 })
+}
+
+async fn travel(bank: &Wallet, seconds: u64) -> Result<(), Failure> {
+    // From the newest block's time: many blocks in one second make it run ahead of the clock.
+    let time = bank.rpc().head().await?.timestamp.to::<u64>() + seconds;
+    bank.rpc().0.request("evm_mine", json!([time])).await?;
+    Ok(())
+}
+
+async fn exit(player: &mut PlayerClient, with_receipt: bool) -> Result<(), Failure> {
+    let receipt = player.client.look(|session| session.receipt()).await?.filter(|_| with_receipt);
+    let receipt = receipt.as_ref().map(|(statement, receipt)| (statement, receipt));
+    let outcome = player.wallet.exit(player.client.player(), receipt, None).await?;
+    player.paid(&outcome);
+    Ok(())
+}
+
+/// After the exit window: what its wallet holds.
+async fn finish_exit(player: &mut PlayerClient) -> Result<U256, Failure> {
+    let outcome = player.wallet.finish_exit(player.client.player()).await?;
+    player.paid(&outcome);
+    Ok(player.wallet.rpc().balance(player.owner).await?)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn players_leave_with_everything_when_the_operator_has_vanished() -> Result<(), Failure> {
+    let folder = tempfile::tempdir()?;
+    let world = world_apart(&folder).await?;
+    let mut players = two_players(&world).await?;
+    let rules = world.game("pig")?;
+    let mut played = Vec::new();
+    for seed in 1..3 {
+        played.push(play_match(&clients(&players), &rules, stake(), seed).await?);
+    }
+    for player in &players {
+        player.at_rest().await?;
+    }
+    let results = results(&played);
+
+    let dead = world.kill().await;
+    for player in &mut players {
+        exit(player, true).await?;
+        let early = player.wallet.finish_exit(player.client.player()).await;
+        assert!(matches!(early, Err(CallError::Refused(_))), "{early:?}");
+    }
+    travel(&dead.bank, u64::from(dead.bank.info().exit_window) + 1).await?;
+    for player in &mut players {
+        let wallet = finish_exit(player).await?;
+        assert_eq!(wallet, player.should_have(results[&player.client.account()]));
+    }
+    Ok(())
+}
+
+/// Trace 20 of section 11.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loser_that_leaves_after_the_operators_death_leaves_its_loss_behind() -> Result<(), Failure> {
+    let folder = tempfile::tempdir()?;
+    let world = world_apart(&folder).await?;
+    let mut players = two_players(&world).await?;
+    let rules = world.game("tictactoe")?;
+    let played = [first_wins(&players, &rules).await?];
+    let pool = world.bank.pool().await?;
+    let loser = players[1].client.account();
+    // R6.5: the operator gave the winner the loser's pair while it lived.
+    let pairs = eventually("the loser's pair", async || {
+        let pairs = players[0].client.look(|session| session.opponents().copied().collect::<Vec<_>>()).await?;
+        let received = players[0].client.look(|session| session.receipt()).await?.is_some();
+        Ok((received && pairs.iter().any(|pair| pair.player.account() == loser)).then_some(pairs))
+    })
+    .await?;
+    let results = results(&played);
+
+    let dead = world.kill().await;
+    exit(&mut players[1], false).await?;
+    let untouched = dead.bank.account(loser).await?;
+    assert_eq!(untouched.payable(), bankroll(), "the chain knows of no loss yet");
+    let outcome = players[0].wallet.settle_signed(&pairs).await?;
+    players[0].paid(&outcome);
+    exit(&mut players[0], true).await?;
+    travel(&dead.bank, u64::from(dead.bank.info().exit_window) + 1).await?;
+    for player in &mut players {
+        let wallet = finish_exit(player).await?;
+        assert_eq!(wallet, player.should_have(results[&player.client.account()]));
+    }
+    // The loser paid, not the pool: what is more in it now is the fee.
+    let fee = -results.values().sum::<i128>();
+    assert!(fee > 0);
+    assert_eq!(dead.bank.pool().await?.equity.signed(), pool.equity.signed() + fee);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loser_who_does_not_sign_its_statement_gains_nothing() -> Result<(), Failure> {
+    let folder = tempfile::tempdir()?;
+    let tune = Some((|settings| settings.statement_grace = 0) as fn(&mut matchlock_server::Settings));
+    let world = World::start(Plan { tune, settle_age: 10_000, ..Plan::quick(folder.path()) }).await?;
+    let before = world.bank.pool().await?;
+    let tap = Tap::before(world.server.url()).await?;
+    let winner = world.player(0, bankroll(), pocket()).await?;
+    let loser = world.newcomer(1, bankroll(), pocket()).await?.connect(tap.url()).await?;
+    let mut players = vec![winner, loser];
+    let rules = world.game("tictactoe")?;
+    tap.rule(|frame| match frame {
+        Frame::Up(ToServer::Statement { .. }) => Verdict::Lose,
+        _ => Verdict::Pass,
+    });
+    let mut played = vec![first_wins(&players, &rules).await?];
+    let results = results(&played);
+    let worth = |account: AccountId| bankroll().signed() + results[&account];
+
+    // Whoever does not sign plays no more.
+    let spec = TableSpec { rules: rules.id(), seats: 2, stake: stake(), clock: 60, private: true };
+    let refused = async || match players[1].client.create(spec.clone()).await?.table().await {
+        Ok(table) => Ok(players[1].client.leave(table).await.map(|()| None)?),
+        Err(error) => Ok(Some(error.to_string())),
+    };
+    let refusal = eventually("a refusal", refused).await?;
+    assert_eq!(refusal, Refusal::StatementDue.to_string());
+
+    // The winner needs nobody's consent: everyone signed the final.
+    let transcript = &played[0].transcript;
+    let owners: Vec<_> = transcript.players.iter().map(|player| player.owner).collect();
+    let last = &transcript.turns.last().ok_or("a turn")?.state;
+    let id = transcript.terms.id(&transcript.domain);
+    let conclusion = players[0]
+        .client
+        .look(move |session| session.channel(id).and_then(|channel| channel.conclusion().map(<[_]>::to_vec)));
+    let conclusion = conclusion.await?.ok_or("a final that everyone signed")?;
+    let outcome = players[0].wallet.conclude(&transcript.terms, last, &owners, &conclusion).await?;
+    players[0].paid(&outcome);
+    let accounts: Vec<_> = players.iter().map(|player| player.client.account()).collect();
+    for account in &accounts {
+        assert_eq!(world.bank.account(*account).await?.equity(), worth(*account));
+    }
+
+    // The loser signs after all: its statement takes the place of the outcome, and counts once.
+    tap.pass();
+    tap.cut();
+    for account in &accounts {
+        eventually("a statement that absorbs the claim", async || {
+            world.server.settle_now();
+            let record = world.bank.account(*account).await?;
+            assert_eq!(record.equity(), worth(*account));
+            Ok((record.claims == 0 && record.net == results[account]).then_some(()))
+        })
+        .await?;
+    }
+    for player in &players {
+        player.at_rest().await?;
+        eventually("the bankroll without a claim", async || {
+            let free = player.client.account_view().await?.available;
+            Ok((free.signed() == worth(player.client.account())).then_some(()))
+        })
+        .await?;
+    }
+    played.push(play_match(&clients(&players), &rules, stake(), 2).await?);
+    all_home(&world.bank, &before, &mut players, &played).await?;
+    world.server.shutdown().await;
+    Ok(())
+}
+
+/// What it takes to see a proposal and change it.
+type Forgery = fn(&mut MatchTerms, usize);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proposal_other_than_what_was_agreed_is_not_signed() -> Result<(), Failure> {
+    let folder = tempfile::tempdir()?;
+    let world = World::start(Plan::quick(folder.path())).await?;
+    let tap = Tap::before(world.server.url()).await?;
+    let wary = world.newcomer(0, bankroll(), pocket()).await?.connect(tap.url()).await?;
+    let other = world.player(1, bankroll(), pocket()).await?;
+    let rules = world.game("tictactoe")?;
+    let account = wary.client.account();
+    let forgeries: [(&str, Forgery); 4] = [
+        ("stake", |terms, seat| terms.stakes[seat] = Amount::from_u64(2 * STAKE)),
+        ("rules", |terms, _| terms.rules.0.0[0] ^= 1),
+        ("index", |terms, seat| terms.indexes[seat] += 1),
+        ("seed", |terms, seat| terms.seeds[seat] = B256::repeat_byte(7)),
+    ];
+    for (field, forge) in forgeries {
+        tap.rule(move |frame| match frame {
+            Frame::Down(ToClient::Proposal { table, terms, players }) => {
+                let mut terms = terms.clone();
+                let seat = terms.seat_of(account).expect("a seat").index();
+                forge(&mut terms, seat);
+                let (table, players) = (*table, players.clone());
+                Verdict::Instead(Box::new(Frame::Down(ToClient::Proposal { table, terms, players })))
+            }
+            _ => Verdict::Pass,
+        });
+        let (mine, _theirs) = sit(&wary.client, &other.client, &rules).await?;
+        let refused = mine.opened().await.map(|game| game.id());
+        let expected =
+            matches!(&refused, Err(ClientError::Session(SessionError::OtherTerms(other))) if *other == field);
+        assert!(expected, "{field}: {refused:?}");
+    }
+    let signed = tap.seen().into_iter().find(|frame| matches!(frame, Frame::Up(ToServer::Sign { .. })));
+    assert_eq!(signed, None);
+    assert_eq!(wary.client.look(|session| session.channels().count()).await?, 0);
+    // The same client plays with the same server when it is honest.
+    tap.pass();
+    play_match(&[wary.client.clone(), other.client.clone()], &rules, stake(), 1).await?;
+    world.server.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_plays_only_at_its_own_server_and_says_what_is_wrong_with_others() -> Result<(), Failure> {
+    let (folder, elsewhere) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let world = World::start(Plan::quick(folder.path())).await?;
+    let newcomer = world.newcomer(0, bankroll(), pocket()).await?;
+    let connect = async |url: String, store: RedbStore| Client::connect(newcomer.config(url, store)).await.map(drop);
+    let store = || RedbStore::open(&newcomer.file);
+
+    let client = Client::connect(newcomer.config(world.server.url(), store()?)).await?;
+    let in_use = store().map(drop);
+    assert!(matches!(in_use, Err(StoreError::InUse(_))), "{in_use:?}");
+
+    let spec = TableSpec {
+        rules: world.game("pig")?.id(),
+        seats: 2,
+        stake: Amount::from_u64(21 * STAKE),
+        clock: 60,
+        private: true,
+    };
+    let too_high = client.create(spec).await?.table().await;
+    assert!(matches!(too_high, Err(ClientError::Refused(Refusal::StakeTooHigh { .. }))), "{too_high:?}");
+
+    client.close().await;
+    let store = async || eventually("the closed file", async || Ok(store().ok())).await;
+    let other = World::start(Plan::quick(elsewhere.path())).await?;
+    let refused = connect(other.server.url(), store().await?).await;
+    assert!(matches!(refused, Err(ClientError::Session(SessionError::OtherServer { .. }))), "{refused:?}");
+
+    let gone = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
+    let refused = connect(format!("ws://{gone}/ws"), store().await?).await;
+    assert!(matches!(refused, Err(ClientError::Unreachable { .. })), "{refused:?}");
+
+    // Something else that speaks HTTP, something else that speaks WebSocket, and something else.
+    let refused = connect(format!("ws://{}/games", other.server.addr()), store().await?).await;
+    assert!(matches!(refused, Err(ClientError::NotAServer(_))), "{refused:?}");
+    for speaks in [true, false] {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("ws://{}/ws", listener.local_addr()?);
+        tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await?;
+            if speaks {
+                let mut socket = accept(socket).await?;
+                socket.send(Message::Text("hello".into())).await?;
+                socket.send(Message::Binary(vec![1, 2, 3].into())).await?;
+                while socket.next().await.is_some() {}
+            } else {
+                tokio::io::AsyncWriteExt::write_all(&mut socket, b"220 ready\r\n").await?;
+            }
+            Ok::<(), Failure>(())
+        });
+        let refused = connect(url, store().await?).await;
+        assert!(matches!(refused, Err(ClientError::NotAServer(_))), "speaks {speaks}: {refused:?}");
+    }
+
+    // None of it has hurt: at home everything is as it was.
+    connect(world.server.url(), store().await?).await?;
+    world.server.shutdown().await;
+    other.server.shutdown().await;
+    Ok(())
+}
+
+/// A store on a disk that can be full.
+#[derive(Clone, Default)]
+struct Fragile {
+    records: Arc<Mutex<Vec<Record>>>,
+    full: Arc<AtomicBool>,
+}
+
+impl Store for Fragile {
+    fn load(&mut self) -> Result<Vec<Record>, StoreError> {
+        Ok(self.records.lock().expect("not poisoned").clone())
+    }
+
+    async fn save(&mut self, records: Vec<Record>) -> Result<(), StoreError> {
+        if self.full.load(Ordering::SeqCst) {
+            return Err(StoreError::Io("no space left on device".into()));
+        }
+        self.records.lock().expect("not poisoned").extend(records);
+        Ok(())
+    }
+}
+
+async fn turned(game: &mut Match, number: u32) -> Result<(), Failure> {
+    loop {
+        match game.event().await {
+            Some(MatchEvent::Turned { turn, .. }) if turn == number => return Ok(()),
+            Some(_) => {}
+            None => return Err("the client closed".into()),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_whose_disk_is_full_sends_nothing_and_goes_on_when_it_is_not() -> Result<(), Failure> {
+    let folder = tempfile::tempdir()?;
+    let world = World::start(Plan::quick(folder.path())).await?;
+    let before = world.bank.pool().await?;
+    let tap = Tap::before(world.server.url()).await?;
+    let newcomer = world.newcomer(0, bankroll(), pocket()).await?;
+    let disk = Fragile::default();
+    let client = Client::connect(newcomer.config(tap.url(), disk.clone())).await?;
+    let mut players = vec![newcomer.with(client).await?, world.player(1, bankroll(), pocket()).await?];
+    let rules = world.game("tictactoe")?;
+    let (mine, theirs) = sit(&players[0].client, &players[1].client, &rules).await?;
+    let (mut mine, mut theirs) = (mine.opened().await?, theirs.opened().await?);
+    let mut events = players[0].client.events();
+    let sent = || tap.seen().iter().filter(|frame| matches!(frame, Frame::Up(ToServer::Turn { .. }))).count();
+
+    // Its own turn: refused, not signed as far as anybody will ever know, and possible again.
+    disk.full.store(true, Ordering::SeqCst);
+    eventually("the first turn's position", async || Ok(mine.my_position().map(drop))).await?;
+    let refused = mine.play(postcard_u8(SEAT_0_WINS[0])).await;
+    assert!(matches!(refused, Err(ClientError::Store(StoreError::Io(_)))), "{refused:?}");
+    assert_eq!((sent(), mine.snapshot().state.turn), (0, 0));
+    disk.full.store(false, Ordering::SeqCst);
+    mine.play(postcard_u8(SEAT_0_WINS[0])).await?;
+    turned(&mut theirs, 1).await?;
+
+    // Another's turn: not taken note of, and taken when there is room again.
+    disk.full.store(true, Ordering::SeqCst);
+    theirs.play(postcard_u8(SEAT_0_WINS[1])).await?;
+    eventually("a word about the full disk", async || {
+        Ok(matches!(events.recv().await?, ClientEvent::NotStored(_)).then_some(()))
+    })
+    .await?;
+    assert_eq!(mine.snapshot().state.turn, 1);
+    disk.full.store(false, Ordering::SeqCst);
+    turned(&mut mine, 2).await?;
+
+    let rest = |seat: usize| Box::new(Script(SEAT_0_WINS[2..].iter().copied().skip(seat).step_by(2).collect()));
+    let other = tokio::spawn(play_seat(theirs, rest(1)));
+    let transcript = play_seat(mine, rest(0)).await?;
+    other.await??;
+    // Whoever starts from what was stored holds all that was sent.
+    let stored = disk.clone().load()?;
+    let turns = stored
+        .iter()
+        .filter(|record| matches!(record, Record::Channel { event: matchlock::channel::Event::Turned(_), .. }));
+    assert_eq!(turns.count(), transcript.turns.len());
+    let played = [Played { moves: 5, signatures: 0, transcript }];
+    all_home(&world.bank, &before, &mut players, &played).await?;
+    world.server.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cheat_is_caught_with_evidence_and_disturbs_no_other_match() -> Result<(), Failure> {
+    let folder = tempfile::tempdir()?;
+    let world = World::start(Plan::quick(folder.path())).await?;
+    let tap = Tap::before(world.server.url()).await?;
+    let cheat = world.newcomer(0, bankroll(), pocket()).await?.connect(tap.url()).await?;
+    let honest = world.player(1, bankroll(), pocket()).await?;
+    let rules = world.game("tictactoe")?;
+    // Another match of the two is open all the while.
+    let (a, b) = sit(&cheat.client, &honest.client, &rules).await?;
+    let (a, b) = (a.opened().await?, b.opened().await?);
+
+    // Seat 0's second turn says that it gets everything, signed as its author signs.
+    let (domain, key) = (world.server.domain(), cheat.key.clone());
+    let fair = a.id();
+    tap.rule(move |frame| match frame {
+        Frame::Up(ToServer::Turn { match_id, turn }) if turn.state.turn == 3 && *match_id != fair => {
+            let Turn { mut state, action, .. } = turn.clone();
+            state.payouts = vec![Amount::from_u64(2 * STAKE), Amount::ZERO];
+            let signature = key.sign(domain.digest(state.hash(*match_id).0)).expect("signs");
+            let turn = Turn { state, action, signature };
+            Verdict::Instead(Box::new(Frame::Up(ToServer::Turn { match_id: *match_id, turn })))
+        }
+        _ => Verdict::Pass,
+    });
+    let (mine, theirs) = sit(&cheat.client, &honest.client, &rules).await?;
+    let (mut mine, mut theirs) = (mine.opened().await?, theirs.opened().await?);
+    mine.play(postcard_u8(SEAT_0_WINS[0])).await?;
+    turned(&mut theirs, 1).await?;
+    theirs.play(postcard_u8(SEAT_0_WINS[1])).await?;
+    turned(&mut mine, 2).await?;
+    mine.play(postcard_u8(SEAT_0_WINS[2])).await?;
+    let evidence = loop {
+        match theirs.event().await {
+            Some(MatchEvent::Faulted(evidence)) => break evidence,
+            Some(_) => {}
+            None => return Err("the client closed".into()),
+        }
+    };
+    let fault = Fault::Header { field: HeaderField::Payouts };
+    assert_eq!((evidence.seat, evidence.turn.state.turn, &evidence.fault), (Seat(0), 3, &fault));
+    let verdict = judge(&theirs.transcript().await?, &rules)?;
+    let guilt = verdict.guilty.ok_or("somebody is guilty")?;
+    assert_eq!((guilt.seat, guilt.turn, guilt.fault), (Seat(0), 3, fault));
+    assert_eq!(verdict.turns, 2, "what counts is what was legal");
+    assert!(!verdict.concluded);
+
+    let other = tokio::spawn(play_seat(a, scripted(Seat(0))));
+    play_seat(b, scripted(Seat(1))).await?;
+    other.await??;
+    world.server.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_that_logs_in_elsewhere_is_told_so_where_it_was() -> Result<(), Failure> {
+    let folder = tempfile::tempdir()?;
+    let world = World::start(Plan::quick(folder.path())).await?;
+    let tap = Tap::before(world.server.url()).await?;
+    let newcomer = world.newcomer(0, bankroll(), pocket()).await?;
+    let other = world.player(1, bankroll(), pocket()).await?;
+    let rules = world.game("pig")?;
+    let older = Client::connect(newcomer.config(tap.url(), RedbStore::open(&newcomer.file)?)).await?;
+    eventually("the deposit", async || Ok((older.account_view().await?.available >= bankroll()).then_some(()))).await?;
+    let (mine, theirs) = sit(&older, &other.client, &rules).await?;
+    let (mine, theirs) = (mine.opened().await?, theirs.opened().await?);
+    let (id, seat) = (mine.id(), mine.seat());
+    let bot = |seat| bots::player("pig", Strength::Fair, seat, 3).expect("a demo game");
+    let playing = tokio::spawn(play_seat(theirs, bot(Seat(1 - seat.0))));
+
+    // Somewhere else, with nothing but the key: it may look, and knows of no match to sign anything in.
+    let mut events = older.events();
+    let newer_tap = Tap::before(world.server.url()).await?;
+    let newer = Client::connect(newcomer.config(newer_tap.url(), MemoryStore::default())).await?;
+    eventually("a word about the other one", async || {
+        let superseded = SessionNotice::Refused { about: About::Session, refusal: Refusal::Superseded };
+        Ok(matches!(events.recv().await?, ClientEvent::Notice(notice) if notice == superseded).then_some(()))
+    })
+    .await?;
+    older.link().wait_for(|link| *link == Link::Closed).await?;
+    let refused = mine.play(vec![0]).await;
+    assert!(matches!(refused, Err(ClientError::Closed)), "{refused:?}");
+    assert_eq!(newer.account_view().await?.open, [id]);
+    newer.close().await;
+    drop((older, mine));
+
+    // Back where its records are, it goes on.
+    let store = eventually("the closed file", async || Ok(RedbStore::open(&newcomer.file).ok())).await?;
+    let again = Client::connect(newcomer.config(tap.url(), store)).await?;
+    let resumed = again.resumed().await?.pop().ok_or("the match is still open")?;
+    let transcript = play_seat(resumed, bot(seat)).await?;
+    assert_eq!(transcript, playing.await??);
+    let signs = |frame: &Frame| {
+        matches!(frame, Frame::Up(ToServer::Turn { .. } | ToServer::Sign { .. } | ToServer::Statement { .. }))
+    };
+    assert!(!newer_tap.seen().iter().any(signs), "nothing was signed without the records");
+    world.server.shutdown().await;
+    Ok(())
+}
