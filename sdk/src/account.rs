@@ -29,9 +29,9 @@ impl fmt::Display for AccountId {
 /// A wallet and the account key that plays for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Player {
-    /// Gets the money.
+    /// The wallet that gets the money (R2.1).
     pub owner: Address,
-    /// Signs in play.
+    /// Signs in play, without a pop-up (R2.2).
     pub key: Address,
 }
 

@@ -741,7 +741,7 @@ impl Draft<'_> {
         self.at = Some(at);
     }
 
-    /// What this seat does by itself: give its link where one is due (R5.13), sign the final state (R6.1).
+    /// What this seat does by itself: give its link where one is due (R5.13), acknowledge the final state (R5.7, R6.1).
     fn go_on(&mut self) -> Result<(), ChannelError> {
         let channel = self.channel;
         let seat = channel.seat();

@@ -58,14 +58,14 @@ impl Table {
         let domain = Domain { chain_id: 1, arena: Address::repeat_byte(3), salt: B256::ZERO };
         let mut table =
             Table { keys, operator, rules, terms, domain, channels: Vec::new(), events: vec![Vec::new(); 2] };
-        for seat in 0..2 {
+        for (seat, secret) in secrets.into_iter().enumerate() {
             let proposal = Proposal {
                 domain,
                 operator: table.operator.address(),
                 terms: table.terms.clone(),
                 players: players.clone(),
                 seat: Seat(seat as u8),
-                secret: secrets[seat],
+                secret,
             };
             let (mut channel, step) =
                 Channel::propose(proposal, table.rules.clone(), &table.keys[seat]).expect("sound terms");

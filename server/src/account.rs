@@ -43,7 +43,13 @@ pub(crate) struct Account {
 impl Account {
     pub(crate) fn new(row: AccountRow) -> Account {
         let player = row.player;
-        Account { id: player.account(), player, peer: Mutex::default(), book: Mutex::new(Book::new(row)), left: Mutex::default() }
+        Account {
+            id: player.account(),
+            player,
+            peer: Mutex::default(),
+            book: Mutex::new(Book::new(row)),
+            left: Mutex::default(),
+        }
     }
 
     /// Its connection, if it has one.
@@ -298,6 +304,19 @@ impl Book {
         let due: i128 = self.row.due.iter().flat_map(|due| &due.results).map(|due| due.delta).sum();
         let waiting: i128 = self.row.waiting.iter().map(|due| due.delta).sum();
         u128::try_from(self.newest().net + due + waiting - self.settled().net).unwrap_or(0)
+    }
+
+    /// Whether nothing hangs on this account that the store alone would not bring back at its next login.
+    pub(crate) fn is_idle(&self, at: Moment) -> bool {
+        self.reserved.is_empty()
+            && self.wanted.is_none()
+            && self.row.due.is_none()
+            && self.row.waiting.is_empty()
+            && self.row.unsettled.is_empty()
+            && self.row.claims.is_empty()
+            && self.to_settle().is_none()
+            && self.held(at).is_none()
+            && self.gain == 0
     }
 
     fn uses(&self, index: u32) -> bool {

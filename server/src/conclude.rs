@@ -26,12 +26,18 @@ use crate::{
 
 impl Hub {
     /// Concludes a match if all seats have signed its final: the operator signs too, and with that the result counts.
-    pub(crate) fn conclude(self: &Arc<Self>, found: &Arc<Match>, mut live: MutexGuard<'_, Live>) -> Result<(), Refusal> {
+    pub(crate) fn conclude(
+        self: &Arc<Self>,
+        found: &Arc<Match>,
+        mut live: MutexGuard<'_, Live>,
+    ) -> Result<(), Refusal> {
         if live.busy {
             return Ok(());
         }
         let Phase::Open(open) = &live.phase else { return Ok(()) };
-        let Some(signatures) = complete(&open.finals).filter(|signatures| !signatures.is_empty()) else { return Ok(()) };
+        let Some(signatures) = complete(&open.finals).filter(|signatures| !signatures.is_empty()) else {
+            return Ok(());
+        };
         let (last, hash, tail) = (open.newest.clone(), open.hash, open.tail.clone());
         live.busy = true;
         drop(live);
@@ -145,18 +151,21 @@ impl Hub {
         let changes = vec![Change::account(&book.row)];
         let (hub, account) = (self.clone(), account.clone());
         self.store.write(changes, move || {
+            let results = signed.map(|due| due.results).unwrap_or_default();
             lock(&account.book).receipted = Some(statement);
+            // Before anybody is told: who hears of the receipt may ask for a batch at once.
+            lock(&hub.settler).cosigned(account.id, &results, hub.now());
             account.send(&ToClient::Receipt { statement, signature: receipt });
             if let Some(next) = next {
                 account.send(&statement_due(&next));
             }
-            hub.cosigned(&account, pair, &signed.map(|due| due.results).unwrap_or_default());
+            hub.hand_to_opponents(&account, pair, &results);
         });
         Ok(())
     }
 
-    /// A statement has both signatures: opponents get it (R6.5), and a batch will.
-    fn cosigned(&self, account: &Arc<Account>, pair: Pair, results: &[Due]) {
+    /// A statement has both signatures: opponents get it (R6.5).
+    fn hand_to_opponents(&self, account: &Arc<Account>, pair: Pair, results: &[Due]) {
         for result in results {
             let Ok(Some((_, row))) = self.store.match_by_id(result.match_id) else { continue };
             if !matches!(row.ending, Some(Ending::Final { .. })) {
@@ -168,7 +177,6 @@ impl Hub {
                 }
             }
         }
-        lock(&self.settler).cosigned(account.id, results, self.now());
     }
 }
 

@@ -192,8 +192,8 @@ impl Options {
     }
 
     fn read(path: &Path) -> Result<Options, OptionsError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| OptionsError::File { path: path.to_owned(), source })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|source| OptionsError::File { path: path.to_owned(), source })?;
         toml::from_str(&text).map_err(|error| OptionsError::Toml { path: path.to_owned(), reason: error.to_string() })
     }
 
@@ -235,9 +235,9 @@ impl Options {
         chain.depth = self.depth.unwrap_or(12);
         chain.from_block = self.from_block.unwrap_or(0);
         chain.poll_interval = Duration::from_millis(ranged("--poll-ms", self.poll_ms, 2_000, 10, 600_000)?);
-        chain.max_fee_per_gas = u128::from(ranged("--max-fee-gwei", self.max_fee_gwei, 1_000, 1, 1 << 32)?) * 1_000_000_000;
-        chain.replace_after =
-            Duration::from_secs(ranged("--replace-after", self.replace_after, 45, 1, 24 * 60 * 60)?);
+        chain.max_fee_per_gas =
+            u128::from(ranged("--max-fee-gwei", self.max_fee_gwei, 1_000, 1, 1 << 32)?) * 1_000_000_000;
+        chain.replace_after = Duration::from_secs(ranged("--replace-after", self.replace_after, 45, 1, 24 * 60 * 60)?);
         Ok(ChainChoice::Rpc(Box::new(chain)))
     }
 
@@ -255,8 +255,20 @@ impl Options {
             statement_grace: ranged("--statement-grace", self.statement_grace, known.statement_grace, 0, day)?,
             max_connections: ranged("--max-connections", self.max_connections, known.max_connections, 1, 1 << 24)?,
             idle_timeout: seconds(ranged("--idle-timeout", self.idle_timeout, known.idle_timeout.as_secs(), 1, day)?),
-            requests_per_second: ranged("--requests-per-second", self.requests_per_second, known.requests_per_second, 1, 1 << 20)?,
-            frames_per_second: ranged("--frames-per-second", self.frames_per_second, known.frames_per_second, 1, 1 << 24)?,
+            requests_per_second: ranged(
+                "--requests-per-second",
+                self.requests_per_second,
+                known.requests_per_second,
+                1,
+                1 << 20,
+            )?,
+            frames_per_second: ranged(
+                "--frames-per-second",
+                self.frames_per_second,
+                known.frames_per_second,
+                1,
+                1 << 24,
+            )?,
             ..known
         })
     }

@@ -35,13 +35,15 @@ pub(crate) async fn serve(hub: Arc<Hub>, mut socket: WebSocket) {
     hub.connections.fetch_add(1, Ordering::Relaxed);
     match log_in(&hub, &mut socket).await {
         Ok(Some(login)) => {
-            let account = login.account.clone();
+            let LoggedIn { account, resume } = login;
             let peer = Peer::new(account.id);
             let mut connection = Connection::new(hub.clone(), socket, account.clone(), peer.clone());
             // However it ends, the rest is the same.
-            let _ = connection.run(login.resume).await;
+            let _ = connection.run(resume).await;
+            drop(connection);
             peer.close(Closed::Gone);
             hub.vacate(&account, &peer);
+            hub.forget(account);
         }
         Ok(None) => {}
         Err(refusal) => refuse(&mut socket, refusal).await,

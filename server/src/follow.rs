@@ -121,7 +121,7 @@ impl Follow {
         }
         for (id, record) in &update.touched {
             if let Some(account) = hub.accounts.find(id) {
-                hub.observe(&account, record.clone(), batch);
+                hub.observe(&account, *record, batch);
             }
         }
         if update.reread_all {
@@ -178,7 +178,8 @@ impl Hub {
             }
             let (match_id, payouts) = (concluded.match_id, concluded.payouts.clone());
             book.row.claims.push(AppliedClaim { match_id, index: *index, payouts });
-            self.store.write(vec![Change::account(&book.row)], || {});
+            let kept = account.clone();
+            self.store.write(vec![Change::account(&book.row)], move || drop(kept));
         }
     }
 }

@@ -5,6 +5,9 @@
 //! signature leaving) happens in the write's callback. No lock is held across a wait, and there is none that all moves
 //! share. Locks are taken in the order lobby, match, books (by account id), peer, pool.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
@@ -212,6 +215,8 @@ impl Hub {
         if unsettled {
             // A reorganisation may have taken back what was settled.
             lock(&self.settler).cosigned(account.id, &[], self.now());
+        } else {
+            lock(&self.settler).settled(account.id);
         }
         self.resume_withdrawal(account);
     }

@@ -55,9 +55,11 @@ impl Lobby {
     /// Listed tables of these rules or all, newest first, as many as fit a frame.
     pub(crate) fn list(&self, rules: Option<RulesId>) -> Vec<TableInfo> {
         let mut size = 0;
-        let listed = self.tables.iter().rev().filter(|(_, table)| {
-            !table.spec.private && rules.is_none_or(|rules| table.spec.rules == rules)
-        });
+        let listed = self
+            .tables
+            .iter()
+            .rev()
+            .filter(|(_, table)| !table.spec.private && rules.is_none_or(|rules| table.spec.rules == rules));
         listed
             .map(|(id, table)| TableInfo {
                 table: *id,

@@ -10,11 +10,7 @@ use matchlock::{
 };
 use serde::Serialize;
 
-use crate::{
-    account::Book,
-    ledger::Pool,
-    sync::lock,
-};
+use crate::{account::Book, ledger::Pool, sync::lock};
 
 /// The operator's key, where its signatures count, and what they promise.
 pub(crate) struct Operator {

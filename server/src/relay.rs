@@ -118,7 +118,19 @@ impl Hub {
         let stored = self.store.match_by_id(match_id).map_err(storage)?;
         let (seq, row) = stored.ok_or(Refusal::UnknownMatch)?;
         row.terms.seat_of(peer.account()).ok_or(Refusal::UnknownMatch)?;
-        let turns = self.store.turns(seq, from, TURNS_BYTES).map_err(storage)?;
+        let mut turns = self.store.turns(seq, from, TURNS_BYTES).map_err(storage)?;
+        if let Some(found) = self.matches.find(&match_id)
+            && let Phase::Open(open) = &found.lock().phase
+        {
+            // The newest may not be on the disk yet.
+            let mut size: usize = turns.iter().map(Bytes::len).sum();
+            for (number, bytes) in &open.tail {
+                size += bytes.len();
+                if *number == from + turns.len() as u32 && size <= TURNS_BYTES {
+                    turns.push(bytes.clone());
+                }
+            }
+        }
         let turns = turns.iter().filter_map(|bytes| decode_turn(bytes)).collect();
         peer.send(&ToClient::Turns { tag, match_id, turns });
         Ok(())

@@ -104,7 +104,8 @@ impl Hub {
                     peer.send(&guarantee_frame(found.id, &row.guarantee));
                     peer.send(&ToClient::Opened { match_id: found.id, signatures: row.opened });
                 }
-                if let (Some(ahead), Some(mover)) = (have.turn.filter(|turn| *turn > open.newest.turn), open.newest.mover())
+                if let (Some(ahead), Some(mover)) =
+                    (have.turn.filter(|turn| *turn > open.newest.turn), open.newest.mover())
                 {
                     // The server crashed after it had passed these on: the client brings them back, signed as they are.
                     let refusal = Refusal::OutOfTurn { turn: open.newest.turn + 1, mover };
@@ -168,13 +169,7 @@ impl Hub {
     }
 
     /// Queues a chunk of stored turns from `next` on; the number of the last.
-    fn send_turns(
-        &self,
-        seq: u64,
-        match_id: matchlock::abi::MatchId,
-        next: u32,
-        peer: &Peer,
-    ) -> Result<u32, Refusal> {
+    fn send_turns(&self, seq: u64, match_id: matchlock::abi::MatchId, next: u32, peer: &Peer) -> Result<u32, Refusal> {
         let turns = self.store.turns(seq, next, CHUNK).map_err(storage)?;
         if turns.is_empty() {
             return Err(Refusal::Storage);
@@ -198,9 +193,12 @@ impl Hub {
         if let Some(due) = &book.row.due {
             peer.send(&statement_due(due));
         }
-        let unsettled = book.row.unsettled.clone();
+        // Of every match that the chain does not have yet, whether this account has signed for it or not.
+        let due = book.row.due.iter().flat_map(|due| &due.results).chain(&book.row.waiting);
+        let matches = book.row.unsettled.iter().map(|(id, _)| *id).chain(due.map(|result| result.match_id));
+        let matches: Vec<_> = matches.collect();
         drop(book);
-        for (match_id, _) in unsettled {
+        for match_id in matches {
             self.send_opponents(account, peer, match_id);
         }
     }

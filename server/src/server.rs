@@ -168,7 +168,7 @@ impl Server {
         let store = Store::open(&config.data_dir)?;
 
         let (chain, embedded) = connect(&config, &store).await?;
-        let info = chain.arena().clone();
+        let info = *chain.arena();
         let places = Arc::new(Semaphore::new(config.settings.max_connections));
         let operator = Operator::new(chain.config().operator_key.clone(), info.domain);
         let (asks, asked) = mpsc::unbounded_channel();
@@ -356,8 +356,7 @@ fn kept_key(data_dir: &Path) -> Result<Key, StartError> {
 /// # Errors
 /// The file cannot be read, or holds something else.
 pub fn read_key(path: &Path) -> Result<Key, StartError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| StartError::KeyFile { path: path.to_owned(), source })?;
+    let text = std::fs::read_to_string(path).map_err(|source| StartError::KeyFile { path: path.to_owned(), source })?;
     parse_key(text.trim()).map_err(|_| StartError::BadKey { path: path.to_owned() })
 }
 

@@ -75,6 +75,11 @@ impl Settler {
         }
     }
 
+    /// The chain has everything that an account signed.
+    pub(crate) fn settled(&mut self, account: AccountId) {
+        self.waiting.remove(&account);
+    }
+
     /// A result is in an account's statement.
     pub(crate) fn holds(&mut self, account: AccountId, match_id: MatchId) {
         if let Some(loose) = self.numbers.get(&match_id).and_then(|seq| self.results.get_mut(seq)) {
@@ -101,6 +106,9 @@ impl Settler {
             && (self.demanded || self.waiting.len() >= count || old())
     }
 }
+
+/// A batch's statements, each with what it changes, and its results.
+type Again = (Vec<(i128, Pair)>, Vec<LeafRow>);
 
 impl Hub {
     /// Picks up where the last run stopped: the batch under way, and results without one.
@@ -161,7 +169,8 @@ impl Hub {
         settler.demanded = false;
         settler.not_before = self.now() + 1;
         for id in claiming {
-            self.absorb(&mut settler, id);
+            // What the watcher has not told yet is tried again in a moment.
+            settler.demanded |= !self.absorb(&mut settler, id);
         }
         if chosen.is_empty() {
             return;
@@ -290,7 +299,7 @@ impl Hub {
     }
 
     /// The entries and results of a batch that is sent again.
-    fn again(&self, row: &BatchRow) -> Result<(Vec<(i128, Pair)>, Vec<LeafRow>), StoreError> {
+    fn again(&self, row: &BatchRow) -> Result<Again, StoreError> {
         let mut chosen = Vec::new();
         for (id, _) in &row.entries {
             let Some(account) = self.accounts.find(id) else { continue };
@@ -307,21 +316,23 @@ impl Hub {
         Ok((chosen, leaves))
     }
 
-    /// Settles an account with claims: one call, with every live claim (R6.10).
-    fn absorb(self: &Arc<Self>, settler: &mut Settler, id: AccountId) {
-        let Some(account) = self.accounts.find(&id) else { return };
-        if !settler.absorbing.insert(id) {
-            return;
+    /// Settles an account with claims: one call, with every live claim (R6.10). `false`: not yet.
+    fn absorb(self: &Arc<Self>, settler: &mut Settler, id: AccountId) -> bool {
+        let Some(account) = self.accounts.find(&id) else { return true };
+        if settler.absorbing.contains(&id) {
+            return true;
         }
         match self.claims_call(&account) {
             Ok(Some((statement, calldata))) => {
                 let key = format!("claims-{id}-{}-{}", statement.set.through, statement.set.pending);
+                settler.absorbing.insert(id);
                 self.ask(Ask::Submit { key, calldata });
+                true
             }
-            Ok(None) => drop(settler.absorbing.remove(&id)),
+            Ok(None) => false,
             Err(error) => {
                 tracing::error!(%error, account = %id, "the claims of an account cannot be read");
-                settler.absorbing.remove(&id);
+                true
             }
         }
     }

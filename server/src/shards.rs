@@ -42,6 +42,14 @@ impl<K: Eq + Hash + Copy, V: Clone> Shards<K, V> {
         lock(self.shard(key)).remove(key);
     }
 
+    /// Removes a value that `idle` says can go. Nobody can take a handle out of the map meanwhile.
+    pub(crate) fn remove_if(&self, key: &K, idle: impl FnOnce(&V) -> bool) {
+        let mut shard = lock(self.shard(key));
+        if shard.get(key).is_some_and(idle) {
+            shard.remove(key);
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).len()).sum()
     }

@@ -9,7 +9,7 @@
 mod records;
 mod tables;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod writer;
 
 use std::{
@@ -29,8 +29,8 @@ pub(crate) use records::{
     AccountRow, AppliedClaim, BatchRow, Ending, HeldWithdrawal, LeafRow, MatchRow, StatementDue, decode_row,
 };
 pub(crate) use tables::Change;
-use tables::{ACCOUNTS, BATCHES, LEAVES, LIVE, LOOSE, MATCH_IDS, MATCHES, META, NOTES, TURNS, prepare};
 pub use tables::StoreError;
+use tables::{ACCOUNTS, BATCHES, LEAVES, LIVE, LOOSE, MATCH_IDS, MATCHES, META, NOTES, TURNS, prepare};
 
 use crate::sync::lock;
 
@@ -204,10 +204,7 @@ impl Store {
         self.close();
     }
 
-    fn read<T>(
-        &self,
-        read: impl FnOnce(&redb::ReadTransaction) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
+    fn read<T>(&self, read: impl FnOnce(&redb::ReadTransaction) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let database = self.shared.database.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         let database = database.as_ref().ok_or(StoreError::Failing)?;
         read(&database.begin_read().map_err(StoreError::from)?)
@@ -228,9 +225,7 @@ impl Store {
 
     /// Every account.
     pub(crate) fn accounts(&self) -> Result<Vec<AccountRow>, StoreError> {
-        self.read(|tx| {
-            tx.open_table(ACCOUNTS)?.iter()?.map(|item| decode_row(item?.1.value())).collect()
-        })
+        self.read(|tx| tx.open_table(ACCOUNTS)?.iter()?.map(|item| decode_row(item?.1.value())).collect())
     }
 
     /// A match and its number here.

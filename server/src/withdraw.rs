@@ -62,7 +62,8 @@ impl Hub {
         let Some((tag, amount)) = book.wanted.take() else { return };
         // Something may have happened in between: a withdrawal that was signed elsewhere, an exit.
         if amount > book.available(self.moment()) {
-            let refusal = Refusal::OutOfRange { field: Field::Amount, min: 1, max: book.available(self.moment()).units() };
+            let refusal =
+                Refusal::OutOfRange { field: Field::Amount, min: 1, max: book.available(self.moment()).units() };
             drop(book);
             return self.refuse_request(account, tag, refusal);
         }

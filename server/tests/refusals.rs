@@ -263,7 +263,11 @@ async fn signatures_by_the_wrong_key_or_with_a_high_s() {
 
     // On a final: by its author, and by the other seat.
     for (i, play) in common::WIN[..4].iter().enumerate() {
-        if i % 2 == 0 { game.play(&mut a, &mut b, *play).await } else { game.play(&mut b, &mut a, *play).await };
+        if i % 2 == 0 {
+            game.play(&mut a, &mut b, *play).await
+        } else {
+            game.play(&mut b, &mut a, *play).await
+        };
     }
     let mut last = game.clone().turn(&a, common::WIN[4]);
     assert_eq!(last.state.mover, OVER);
@@ -346,7 +350,8 @@ async fn a_strangers_account() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_operators_key_as_a_player() {
     let scene = Scene::new().await;
-    let operator = Wallet { key: scene.world.operator.clone(), owner: Key::from_bytes(&B256::repeat_byte(5)).expect("a key") };
+    let operator =
+        Wallet { key: scene.world.operator.clone(), owner: Key::from_bytes(&B256::repeat_byte(5)).expect("a key") };
     let mut client = operator.connect(&scene.server).await;
     client.say_login(&[]).await;
     let signer = operator.key.address();
@@ -400,10 +405,9 @@ async fn a_loser_who_does_not_sign_its_statement() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn indexes_that_are_used_or_too_far_ahead() {
     let mut scene = Scene::new().await;
-    for (index, refusal) in [
-        (0, Refusal::IndexUsed { index: 0, next: 1 }),
-        (32, Refusal::IndexTooFar { index: 32, open: 0 }),
-    ] {
+    for (index, refusal) in
+        [(0, Refusal::IndexUsed { index: 0, next: 1 }), (32, Refusal::IndexTooFar { index: 32, open: 0 })]
+    {
         let (spec, offer) = (scene.world.spec(1), scene.a.offer(index));
         scene.a.send(&ToServer::Create { tag: 9, spec, offer }).await;
         assert_eq!(scene.a.refusal().await, (About::Request(9), refusal));

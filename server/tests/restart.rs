@@ -8,6 +8,7 @@ use matchlock::{
     abi::Statement,
     account::SettledSet,
     game::Seat,
+    sign::Signer,
     wire::{About, Have, Refusal, ToClient, ToServer},
 };
 use matchlock_server::Server;
@@ -152,6 +153,7 @@ async fn turns_that_were_passed_on_and_not_stored_are_brought_back() {
     scene.b.send(&game.frame(&second)).await;
     assert_eq!(scene.a.stored().await, 1);
     assert_eq!(scene.b.stored().await, 2);
+    assert_eq!(scene.a.turn().await, second);
     // One that the author did not sign is refused.
     let mut forged = ahead.clone().turn(&scene.a, WIN[2]);
     forged.signature = scene.b.sign(forged.state.hash(game.id).0);
@@ -256,6 +258,43 @@ async fn while_a_batch_is_under_way() {
     });
     assert_eq!(batch.await, 1);
     scene.once().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_result_applied_by_the_chain() {
+    let mut scene = Scene::new().await;
+    let mut game = open(&scene.world, &mut scene.a, &mut scene.b, 100, [0, 0]).await;
+    for (i, play) in WIN.into_iter().enumerate() {
+        let (from, to) = if i % 2 == 0 { (&mut scene.a, &mut scene.b) } else { (&mut scene.b, &mut scene.a) };
+        game.play(from, to, play).await;
+    }
+    let ack = game.ack(&scene.b);
+    scene.b.send(&ack).await;
+    let (mut signatures, operator) = scene.a.is_final().await;
+    signatures.push(operator);
+    let won = scene.a.agree().await;
+    // The loser does not sign, so the winner takes the final to the chain (R6.12): both have a claim there.
+    let arena = scene.world.bank().await;
+    let owners = [&scene.a, &scene.b].map(|client| client.wallet.owner.address());
+    arena.conclude(&game.terms, &game.state, &owners, &signatures).await.expect("concludes");
+    while scene.a.view().await.available != amount(0) {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(arena.account(scene.a.account()).await.expect("answers").claims, 1);
+    // R6.10: the statement absorbs the claim, across a restart, and the same gain is counted once.
+    let mut scene = scene.crash(&[game.have()]).await;
+    scene.server.settle_now();
+    assert_eq!(scene.a.settled().await, (won, 0));
+    let record = arena.account(scene.a.account()).await.expect("answers");
+    assert_eq!((record.equity(), record.claims), (amount(1_098).signed(), 0));
+    assert_eq!(scene.a.view().await.available, amount(1_098));
+    // The loser comes round.
+    scene.b.agree().await;
+    scene.server.settle_now();
+    scene.b.settled().await;
+    let record = arena.account(scene.b.account()).await.expect("answers");
+    assert_eq!((record.equity(), record.claims), (amount(900).signed(), 0));
+    scene.server.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

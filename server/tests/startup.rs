@@ -122,7 +122,8 @@ fn flags_win_over_the_file() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("server.toml");
     std::fs::write(&file, "listen = \"127.0.0.1:1\"\nsettle-count = 5\nsettle-on-shutdown = true\n").expect("writes");
-    let config = options(&["--config", &file.display().to_string(), "--listen", "127.0.0.1:2"]).resolve().expect("fine");
+    let config =
+        options(&["--config", &file.display().to_string(), "--listen", "127.0.0.1:2"]).resolve().expect("fine");
     assert_eq!(config.listen.port(), 2);
     assert_eq!(config.settings.settle_count, 5);
     assert!(config.settings.settle_on_shutdown);

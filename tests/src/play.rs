@@ -212,7 +212,7 @@ fn pairing(n: usize, players: usize) -> (usize, usize) {
     let step = 1 + (n / players) % (players - 1);
     let a = n % players;
     let b = (a + step) % players;
-    if n % 2 == 0 { (a, b) } else { (b, a) }
+    if n.is_multiple_of(2) { (a, b) } else { (b, a) }
 }
 
 /// Gas that this match would take alone: all signatures to the contract, one transaction a match.

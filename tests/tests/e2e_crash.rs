@@ -1,14 +1,23 @@
 //! Processes that die: nothing signed is lost, nothing is signed twice, every match is settled once.
 
-use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead, BufReader},
+    ops::Range,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::Arc,
+};
 
 use alloy_primitives::U256;
 use matchlock::{
     abi::{MatchId, State},
-    chain::Provider,
+    chain::{ArenaChain, HttpProvider, LocalWallet, Provider},
     channel,
-    client::{Client, Match, RedbStore, Store, StoreError},
-    game::{Amount, Seat},
+    client::{Client, ClientConfig, Match, MemoryStore, RedbStore, Store, StoreError},
+    game::{Amount, BasisPoints, Seat},
+    local::Dice,
     rules::Rules,
     session::{Record, Wanted},
     wire::{TableSpec, ToClient, ToServer},
@@ -17,7 +26,7 @@ use matchlock_demo::{Strength, bots};
 use matchlock_tests::{
     audit::all_home,
     tap::{Frame, Tap, Verdict},
-    world::{Failure, Plan, Played, PlayerClient, World, chain, eventually, play_match, play_seat},
+    world::{Failure, Plan, Played, PlayerClient, World, chain, dev_key, eventually, newcomer, play_match, play_seat},
 };
 use serde_json::json;
 use tokio::task::JoinHandle;
@@ -337,4 +346,133 @@ async fn a_client_that_dies_before_it_hears_of_a_turn_goes_on_where_it_stood() -
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_dies_before_the_final_gets_it_when_it_is_back() -> Result<(), Failure> {
     client_dies_at("tictactoe", |frame| matches!(frame, Frame::Down(ToClient::Final { .. }))).await
+}
+
+/// The server's binary as a child; SIGKILL ends it, also with the value.
+struct Binary {
+    child: Child,
+    address: String,
+}
+
+impl Drop for Binary {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Binary {
+    /// Starts it, and waits until it says where it listens.
+    async fn start(program: &Path, listen: &str, data: &Path) -> Result<Binary, Failure> {
+        let mut child = Command::new(program)
+            .args(["--listen", listen, "--fee", "250", "--settle-age", "1", "--open-for", "3", "--data-dir"])
+            .arg(data)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let mut lines = BufReader::new(child.stdout.take().ok_or("piped")?).lines();
+        let first = tokio::task::spawn_blocking(move || lines.next()).await?;
+        let address = match &first {
+            Some(Ok(url)) => url.strip_prefix("ws://").and_then(|rest| rest.strip_suffix("/ws")),
+            _ => None,
+        };
+        let address = address.map(str::to_owned).ok_or_else(|| format!("it says {first:?}"));
+        Ok(Binary { child, address: address? })
+    }
+}
+
+/// The server's binary, as new as these tests.
+fn server_binary() -> Result<PathBuf, Failure> {
+    // This test is `<target>/<profile>/deps/<name>`.
+    let test = std::env::current_exe()?;
+    let folder = test.parent().and_then(Path::parent).ok_or("a folder of binaries")?;
+    let profile = match folder.file_name().and_then(|name| name.to_str()) {
+        Some("debug") | None => "dev",
+        Some(name) => name,
+    };
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = Command::new(cargo)
+        .args(["build", "--quiet", "-p", "matchlock-server", "--bin", "matchlock-server", "--profile", profile])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status()?;
+    if !built.success() {
+        return Err("the server does not build".into());
+    }
+    Ok(folder.join(format!("matchlock-server{}", std::env::consts::EXE_SUFFIX)))
+}
+
+/// Plays matches between two, each as often as it takes: a server that dies takes tables and seats with it.
+async fn insist(
+    players: [&PlayerClient; 2],
+    games: &[Arc<dyn Rules>],
+    seeds: Range<u64>,
+) -> Result<Vec<Played>, Failure> {
+    let clients = players.map(|player| player.client.clone());
+    let mut played = Vec::new();
+    for seed in seeds {
+        let rules = &games[seed as usize % games.len()];
+        let again = async || Ok(play_match(&clients, rules, stake(), seed).await.ok());
+        played.push(eventually("a match that is played to its end", again).await?);
+    }
+    Ok(played)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_real_server_killed_again_and_again_loses_nothing() -> Result<(), Failure> {
+    const SEED: u64 = 20;
+    println!("seed {SEED}");
+    let folder = tempfile::tempdir()?;
+    let (program, data) = (server_binary()?, folder.path().join("server"));
+    let mut server = Binary::start(&program, "127.0.0.1:0", &data).await?;
+    let address = server.address.clone();
+    let (url, rpc) = (format!("ws://{address}/ws"), format!("http://{address}/rpc"));
+
+    // Anybody may connect; what a server settles on is the first thing that it says.
+    let games = matchlock_demo::games(BasisPoints::new(250)?);
+    let config = ClientConfig {
+        url: url.clone(),
+        owner: Default::default(),
+        signer: Arc::new(dev_key()),
+        rules: games.clone(),
+        store: MemoryStore::default(),
+    };
+    let stranger = Client::connect(config).await?;
+    let arena = stranger.welcome().domain.arena;
+    stranger.close().await;
+    let bank = ArenaChain::connect(LocalWallet::new(HttpProvider::new(&rpc)?, dev_key()), arena).await?;
+    let before = bank.pool().await?;
+
+    let tap = Tap::before(&url).await?;
+    let mut players = Vec::new();
+    for n in 0..4 {
+        let file = folder.path().join(format!("player-{n}.redb"));
+        let newcomer = newcomer(&bank, &rpc, &dev_key(), &games, file, (bankroll(), pocket())).await?;
+        players.push(newcomer.connect(if n == 0 { tap.url() } else { url.clone() }).await?);
+    }
+
+    // Killed at any frame of the first player: in lobby and opening, in play, at the end, in batches.
+    let mut dice = Dice::new(SEED);
+    let killing = async {
+        for kill in 0..4 {
+            let at = tap.seen().len() + 20 + dice.below(70) as usize;
+            eventually("more play", async || Ok((tap.seen().len() >= at).then_some(()))).await?;
+            println!("kill {kill} at frame {at}");
+            server.child.kill()?;
+            server.child.wait()?;
+            server = Binary::start(&program, &address, &data).await?;
+        }
+        Ok::<(), Failure>(())
+    };
+    let [a, b, c, d] = &players[..] else { unreachable!("four players") };
+    let (first, second, killed) = tokio::join!(insist([a, b], &games, 0..15), insist([c, d], &games, 15..30), killing);
+    killed?;
+    let mut played = first?;
+    played.extend(second?);
+    let (first, second) = tokio::join!(insist([a, c], &games, 30..33), insist([d, b], &games, 33..36));
+    played.extend(first?);
+    played.extend(second?);
+
+    all_home(&bank, &before, &mut players, &played).await?;
+    Ok(())
 }

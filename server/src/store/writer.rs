@@ -23,8 +23,8 @@ pub(super) fn spawn(shared: Arc<Shared>) -> JoinHandle<()> {
                 .name("stored".into())
                 .spawn(move || tell.into_iter().flatten().for_each(Pending::stored))
                 .expect("the system starts a thread");
-            while let Some(writes) = next(&shared) {
-                if !write(&shared, &writes) {
+            while let Some(mut writes) = next(&shared) {
+                if !write(&shared, &mut writes) {
                     break;
                 }
                 let pending = writes.into_iter().filter_map(|write| write.pending).collect();
@@ -50,32 +50,38 @@ fn next(shared: &Shared) -> Option<Vec<Write>> {
 }
 
 /// Writes one group, however often it takes; `false` if the store closes before it succeeds.
-fn write(shared: &Shared, writes: &[Write]) -> bool {
-    let mut failed = false;
+///
+/// What is queued while the disk fails joins the group, so that whoever waits for it hears of the failure too.
+fn write(shared: &Shared, writes: &mut Vec<Write>) -> bool {
+    let mut told = 0;
     loop {
         match attempt(shared, writes) {
             Ok(()) => {
-                if failed {
+                if told > 0 {
                     tracing::info!("the disk is back");
                     shared.healthy.store(true, Ordering::Relaxed);
                 }
                 return true;
             }
-            Err(error) if !failed => {
-                failed = true;
+            Err(error) if told == 0 => {
                 tracing::error!(%error, "the disk fails: nothing more is accepted until it is back");
                 shared.healthy.store(false, Ordering::Relaxed);
-                writes.iter().filter_map(|write| write.pending.as_ref()).for_each(|pending| pending.stalled());
             }
             Err(error) => tracing::debug!(%error, "the disk still fails"),
         }
+        // Without the queue's lock: who waits for a write may hold a lock of its own while it queues another.
+        writes[told..].iter().filter_map(|write| write.pending.as_ref()).for_each(|pending| pending.stalled());
+        told = writes.len();
         let queue = lock(&shared.queue);
         if queue.closing {
             tracing::error!(writes = writes.len(), "closing without the disk: nobody was told that these were done");
             return false;
         }
         // Wakes early when more is queued or the store closes; an early try does no harm.
-        drop(shared.wake.wait_timeout(queue, RETRY));
+        let waited = shared.wake.wait_timeout(queue, RETRY);
+        let (mut queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        writes.append(&mut queue.writes);
+        drop(queue);
         reopen(shared);
     }
 }

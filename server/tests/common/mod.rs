@@ -58,10 +58,14 @@ pub struct World {
 
 impl World {
     pub async fn new() -> World {
+        // RUST_LOG=debug shows what the server thinks; a second test of the process finds it set.
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
         let node = Node(DevChain::open(matchlock_devchain::Config::default()).expect("a chain in memory"));
         let operator = key(1);
         let bank = dev_accounts()[0].address;
-        let transfer = json!([{ "from": bank, "to": operator.address(), "value": U256::from(ETHER) * U256::from(100) }]);
+        let transfer =
+            json!([{ "from": bank, "to": operator.address(), "value": U256::from(ETHER) * U256::from(100) }]);
         node.0.request("eth_sendTransaction", transfer).await.expect("the bank pays");
         let config =
             DeployConfig { token: Address::ZERO, court: Address::ZERO, exit_window: 3600, salt: None, split: vec![] };
@@ -69,6 +73,9 @@ impl World {
         let mut settings = Settings::default();
         settings.settle_count = 1_000;
         settings.settle_age = 1_000;
+        // Tests ask again and again until the chain has been seen.
+        settings.requests_per_second = 1_000_000;
+        settings.frames_per_second = 1_000_000;
         let rules = GameRules::shared(TicTacToe, BasisPoints::new(100).expect("one per cent"));
         let directory = tempfile::tempdir().expect("a directory");
         let world = World { node, arena: deployment.arena, operator, directory, settings, rules };
@@ -149,7 +156,11 @@ impl Wallet {
     }
 
     pub async fn log_in(&self, server: &Server, resume: &[Have]) -> Client {
-        let mut client = self.connect(server).await;
+        self.log_in_to(&server.url(), resume).await
+    }
+
+    pub async fn log_in_to(&self, url: &str, resume: &[Have]) -> Client {
+        let mut client = self.connect_to(url).await;
         client.say_login(resume).await;
         let ToClient::Ready(view) = client.receive().await else { panic!("not ready") };
         client.view = view;
@@ -158,7 +169,11 @@ impl Wallet {
 
     /// Connected and welcomed, not logged in.
     pub async fn connect(&self, server: &Server) -> Client {
-        let (mut socket, _) = tokio_tungstenite::connect_async(server.url()).await.expect("connects");
+        self.connect_to(&server.url()).await
+    }
+
+    pub async fn connect_to(&self, url: &str) -> Client {
+        let (mut socket, _) = tokio_tungstenite::connect_async(url).await.expect("connects");
         let Some(Ok(Message::Binary(bytes))) = socket.next().await else { panic!("no welcome") };
         let ToClient::Welcome(welcome) = wire::decode(&bytes).expect("a frame") else { panic!("no welcome") };
         Client { wallet: self.clone(), socket, welcome, view: AccountView::default(), backlog: Vec::new() }
@@ -406,8 +421,7 @@ impl Game {
     pub fn turn(&mut self, author: &Client, play: u8) -> Turn {
         let seat = self.placed.mover.expect("not over");
         let play = vec![play];
-        let (action, placed) =
-            self.rules.compose(&self.placed.position, seat, play, &|_| None).expect("a legal move");
+        let (action, placed) = self.rules.compose(&self.placed.position, seat, play, &|_| None).expect("a legal move");
         let action = action.encode();
         let state = State::after(self.state.turn + 1, self.state.hash(self.id), keccak256(&action), &placed);
         let signature = author.sign(state.hash(self.id).0);
@@ -471,7 +485,11 @@ pub async fn start(game: &Game, a: &mut Client, b: &mut Client) {
 /// Seat 0 wins; both have the final, nobody has signed a statement.
 pub async fn finish(game: &mut Game, a: &mut Client, b: &mut Client) {
     for (i, play) in WIN.into_iter().enumerate().skip(game.state.turn as usize) {
-        if i % 2 == 0 { game.play(a, b, play).await } else { game.play(b, a, play).await };
+        if i % 2 == 0 {
+            game.play(a, b, play).await
+        } else {
+            game.play(b, a, play).await
+        };
     }
     b.send(&game.ack(b)).await;
     a.is_final().await;
@@ -496,18 +514,26 @@ pub fn http(url: &str) -> HttpProvider {
 
 /// The body of an HTTP answer. Written by hand: one request needs no client.
 pub async fn get(server: &Server, path: &str) -> String {
-    request(server, &format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n")).await
+    request(
+        &format!("http://{}", server.addr()),
+        &format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n"),
+    )
+    .await
 }
 
 pub async fn post(server: &Server, path: &str, body: &str) -> String {
-    let length = body.len();
-    let head = format!("POST {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-type: application/json\r\n");
-    request(server, &format!("{head}content-length: {length}\r\n\r\n{body}")).await
+    post_to(&format!("http://{}", server.addr()), path, body).await
 }
 
-async fn request(server: &Server, request: &str) -> String {
+pub async fn post_to(base: &str, path: &str, body: &str) -> String {
+    let length = body.len();
+    let head = format!("POST {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-type: application/json\r\n");
+    request(base, &format!("{head}content-length: {length}\r\n\r\n{body}")).await
+}
+
+async fn request(base: &str, request: &str) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let mut stream = TcpStream::connect(server.addr()).await.expect("connects");
+    let mut stream = TcpStream::connect(base.trim_start_matches("http://")).await.expect("connects");
     stream.write_all(request.as_bytes()).await.expect("writes");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("reads");

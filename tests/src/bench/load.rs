@@ -184,10 +184,10 @@ pub async fn net_move(move_cpu: f64) -> Result<Vec<Row>, Failure> {
     let (mut moves, mut echoes) = (Vec::new(), Vec::new());
     for seed in 0..150 {
         let [mut a, mut b] = load.open(&rules, 0).await?;
-        let mut bots: Vec<_> =
-            (0..2).map(|seat| bots::player(rules.name(), Strength::Easy, Seat(seat), seed).expect("a demo game")).collect();
-        loop {
-            let Some(mover) = a.snapshot().state.mover() else { break };
+        let mut bots: Vec<_> = (0..2)
+            .map(|seat| bots::player(rules.name(), Strength::Easy, Seat(seat), seed).expect("a demo game"))
+            .collect();
+        while let Some(mover) = a.snapshot().state.mover() {
             let (from, to) = if a.seat() == mover { (&mut a, &mut b) } else { (&mut b, &mut a) };
             let position = from.my_position().ok_or("not its turn")?;
             let play = bots[mover.index()].choose(&position, mover)?;
@@ -368,4 +368,3 @@ pub async fn chain_start() -> Result<Row, Failure> {
     }
     Ok(Row::against("chain.start", percentile(&mut times, 50) / 1e3, "ms", 100.0))
 }
-
