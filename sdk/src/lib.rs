@@ -39,7 +39,7 @@
 //! # What it does not do
 //!
 //! Disputes are not built yet: nothing here forces an opponent who stalls to lose. The repository's `docs/SECURITY.md` says
-//! exactly what that means, `docs/PROTOCOL.md` states the rules that are cited as R1.1 and the like.
+//! exactly what that means, `docs/PROTOCOL.md` states the rules that are cited as R5.10 and the like.
 #![no_std]
 
 extern crate alloc;
