@@ -174,8 +174,13 @@ contract OutcomesTest is Fixture {
         vm.assertEq(poolOwed(), 3 ether);
         vm.assertEq(poolEquity(), 6 ether);
         skipped(b.id, 5, operator, settling(entry(b, 4 ether, 1, 0)));
-        settle(entry(b, 3 ether, 1, 0)); // behind owed there are three, and four more places have been paid
+        accepted(operator, abi.encodeCall(arena.requestPool, (10 ether)));
+        vm.warp(START + WINDOW);
+        accepted(operator, abi.encodeCall(arena.withdrawPool, ()));
+        vm.assertEq(operator.balance, 3 ether);
+        fundPool(3 ether); // and four more places are paid
         vm.assertEq(poolOwed(), 0);
+        settle(entry(b, 3 ether, 1, 0));
         arena.payOwed(10);
         vm.assertEq(equity(a), 17 ether);
         vm.assertEq(poolEquity(), 0);
