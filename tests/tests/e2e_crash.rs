@@ -393,7 +393,7 @@ fn server_binary() -> Result<PathBuf, Failure> {
     };
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = Command::new(cargo)
-        .args(["build", "--quiet", "-p", "matchlock-server", "--bin", "matchlock-server", "--profile", profile])
+        .args(["build", "--quiet", "--workspace", "--bin", "matchlock-server", "--profile", profile])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status()?;
     if !built.success() {
