@@ -74,9 +74,9 @@ fn steps(fast: bool, filter: Option<&str>, account: &mut Account) -> Result<(), 
         )?;
     }
     let runner: &[&str] = if setup::has_nextest() {
-        &["nextest", "run", "--workspace"]
+        &["nextest", "run", "--workspace", "--no-fail-fast"]
     } else {
-        &["test", "--workspace", "--lib", "--bins", "--tests"]
+        &["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"]
     };
     if filter.is_none() && !fast {
         // The server's tests of its chain run on the embedded one, or on this.

@@ -18,7 +18,7 @@ mod interface {
             error NotOperator();
             error NotCourt();
             error WrongAsset();
-            error ZeroAmount();
+            error ZeroWindow();
             error ZeroAddress();
             error TooMuch();
             error TokenShort(uint256 asked, uint256 delivered);
@@ -119,7 +119,7 @@ fn explain(error: &ContractError) -> String {
         E::NotOperator(_) => "only the operator may do this".into(),
         E::NotCourt(_) => "only the court may do this".into(),
         E::WrongAsset(_) => "the arena holds the other kind of asset: coin or token".into(),
-        E::ZeroAmount(_) => "the amount must be above zero".into(),
+        E::ZeroWindow(_) => "the exit window must be above zero".into(),
         E::ZeroAddress(_) => "the zero address cannot be used here".into(),
         E::TooMuch(_) => "the amount does not fit the record: use a smaller one".into(),
         E::TokenShort(e) => {

@@ -17,6 +17,7 @@ use matchlock::{
     account::{AccountId, Player, SettledSet},
     chain::{
         Answer, ArenaChain, ArenaError, CallError, ContractError, HttpProvider, LocalWallet, Provider, ProviderError,
+        Rpc,
     },
     game::Amount,
     settle,
@@ -59,6 +60,25 @@ enum Backend {
 struct Anvil {
     process: std::process::Child,
     endpoint: HttpProvider,
+    automine: AtomicBool,
+}
+
+impl Anvil {
+    /// As the embedded chain does it: where mining is automatic, a transaction is mined when its sending is answered.
+    /// Anvil itself mines a moment later.
+    async fn request(&self, method: &str, params: Value) -> Result<Value, ProviderError> {
+        if method == "evm_setAutomine" {
+            self.automine.store(params[0] == json!(true), Ordering::SeqCst);
+        }
+        let sends = matches!(method, "eth_sendTransaction" | "eth_sendRawTransaction");
+        let answer = self.endpoint.request(method, params).await?;
+        if sends && self.automine.load(Ordering::SeqCst) {
+            let hash: B256 = serde_json::from_value(answer.clone()).expect("a hash");
+            let mined = Rpc(&self.endpoint).mined(hash, Duration::from_secs(30)).await?;
+            assert!(mined.is_some(), "anvil does not mine {hash}");
+        }
+        Ok(answer)
+    }
 }
 
 impl Backend {
@@ -77,12 +97,12 @@ impl Backend {
         let endpoint = HttpProvider::new(&format!("http://{address}")).expect("a URL");
         // It would die of a closed pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        Backend::Anvil(Arc::new(Anvil { process, endpoint }))
+        Backend::Anvil(Arc::new(Anvil { process, endpoint, automine: AtomicBool::new(true) }))
     }
 
     async fn request(&self, method: &str, params: Value) -> Result<Value, ProviderError> {
         match self {
-            Backend::Anvil(anvil) => anvil.endpoint.request(method, params).await,
+            Backend::Anvil(anvil) => anvil.request(method, params).await,
             Backend::Embedded(chain) => {
                 let answer = chain.request(method, params).await;
                 answer.map_err(|error| ProviderError::from_rpc(error.code, error.message, error.data))
