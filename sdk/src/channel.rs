@@ -10,22 +10,26 @@
 //! states for one turn across crashes. A frame that makes no sense is an `Err`; a frame that its author *signed* and that
 //! breaks the rules is a step that keeps it as evidence.
 
+mod draft;
 mod error;
+mod event;
 
-use alloc::{string::String, sync::Arc, vec::Vec};
+use alloc::{sync::Arc, vec::Vec};
 
 use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 
+use draft::Draft;
 pub use error::{ChannelError, RestoreError};
+pub use event::{Effect, Event, Evidence, Fault, HeaderField, Input, Notice, Step};
 
 use crate::{
-    abi::{self, Domain, MatchId, MatchTerms, State},
+    abi::{Domain, MatchId, MatchTerms, State},
     account::Player,
     chance::{Link, LinkChain},
-    game::{Amount, Seat},
-    rules::{Placed, Rules, RulesError},
-    sign::{self, Signature, Signer},
+    game::Seat,
+    rules::{Placed, Rules},
+    sign::{Signature, Signer},
     transcript::{Cursor, Transcript},
     wire::{ToServer, Turn},
 };
@@ -75,6 +79,8 @@ enum Phase {
     Concluded { guarantee: Vec<Signature>, opening: Vec<Signature>, conclusion: Vec<Signature> },
     /// A seat signed what the rules forbid; the match waits for a dispute or its expiry.
     Faulted { guarantee: Vec<Signature>, opening: Vec<Signature>, evidence: Evidence },
+    /// It passed its expiry without a result: stakes back.
+    Void { guarantee: Vec<Signature>, opening: Vec<Signature> },
     /// It was never opened: stakes back.
     Cancelled,
 }
@@ -96,178 +102,10 @@ pub enum Status {
     Concluded,
     /// Somebody cheated.
     Faulted(Evidence),
+    /// Past its expiry without a result: stakes back.
+    Void,
     /// Never opened.
     Cancelled,
-}
-
-/// A signed turn that the rules forbid.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Evidence {
-    /// Who signed it.
-    pub seat: Seat,
-    /// What it signed.
-    pub turn: Turn,
-    /// What it broke.
-    pub fault: Fault,
-}
-
-/// What a signed turn breaks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[non_exhaustive]
-pub enum Fault {
-    /// The game or the dice say no.
-    #[error("{reason}")]
-    Illegal {
-        /// In the rules' words.
-        reason: String,
-    },
-    /// The header does not follow the state before.
-    #[error("the header does not follow the state before")]
-    Unlinked,
-    /// The header claims something else than the action leads to.
-    #[error("the header's {field} is not what the move leads to")]
-    Header {
-        /// Which field.
-        field: HeaderField,
-    },
-    /// Two different headers for one turn (R5.9).
-    #[error("two different headers for one turn")]
-    Equivocation,
-    /// The match goes on at its last turn (R5.12).
-    #[error("the match goes on at its last turn")]
-    TooLong,
-    /// A turn of a finished match.
-    #[error("a turn after the end")]
-    AfterTheEnd,
-}
-
-/// A field of a header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum HeaderField {
-    /// The action's hash.
-    Move,
-    /// The position's hash.
-    Board,
-    /// Who acts next.
-    Mover,
-    /// Who gets what.
-    Payouts,
-}
-
-impl core::fmt::Display for HeaderField {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
-            HeaderField::Move => "move",
-            HeaderField::Board => "board",
-            HeaderField::Mover => "mover",
-            HeaderField::Payouts => "payouts",
-        })
-    }
-}
-
-/// What happens to a channel.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Input {
-    /// This seat's player moves; an encoded move of the game.
-    Play(Vec<u8>),
-    /// All seats and the operator have signed the terms.
-    Guarantee {
-        /// The seats', in order.
-        signatures: Vec<Signature>,
-        /// The operator's.
-        operator: Signature,
-    },
-    /// All seats have signed State 0.
-    Opened(Vec<Signature>),
-    /// Another seat's turn.
-    Turn(Turn),
-    /// All seats and the operator have signed the final state.
-    Final {
-        /// The seats', in order.
-        signatures: Vec<Signature>,
-        /// The operator's.
-        operator: Signature,
-    },
-    /// The proposal came to nothing.
-    Cancelled,
-}
-
-/// What a channel remembers; replaying its events restores it.
-#[allow(missing_docs, reason = "the variants say what their fields are")]
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum Event {
-    /// This seat agreed, and signed the terms.
-    Proposed { proposal: Proposal, signature: Signature },
-    /// The guarantee is complete; `start` is this seat's signature on State 0.
-    Guaranteed { guarantee: Vec<Signature>, start: Signature },
-    /// The match is open.
-    Opened { opening: Vec<Signature> },
-    /// A turn, this seat's own or another's.
-    Turned(Turn),
-    /// This seat signed the final state.
-    Acked(Signature),
-    /// Everyone did; the operator's signature is the last.
-    Concluded { conclusion: Vec<Signature> },
-    /// A seat cheated.
-    Faulted(Evidence),
-    /// It was never opened.
-    Cancelled,
-}
-
-/// What to do once a step is durable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Effect {
-    /// To be sent.
-    Send(ToServer),
-    /// To be shown.
-    Notify(Notice),
-}
-
-/// What a user wants to know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Notice {
-    /// The match is open.
-    Opened,
-    /// A turn was made.
-    Turned {
-        /// By whom.
-        seat: Seat,
-        /// Its number.
-        turn: u32,
-    },
-    /// The match is over, with this result.
-    Over {
-        /// What each seat gets.
-        payouts: Vec<Amount>,
-    },
-    /// The result is signed by everyone: nobody can take it back.
-    Concluded,
-    /// A seat cheated; here is the proof.
-    Faulted(Evidence),
-    /// The match was never opened; stakes are back.
-    Cancelled,
-}
-
-/// A decided change that has not happened yet.
-#[derive(Clone, Debug)]
-#[must_use = "a step has no effect until it is stored and committed"]
-pub struct Step {
-    version: u64,
-    events: Vec<Event>,
-    at: Option<Cursor>,
-    effects: Vec<Effect>,
-}
-
-impl Step {
-    /// What must be durable before the step is committed.
-    pub fn events(&self) -> &[Event] {
-        &self.events
-    }
 }
 
 impl Channel {
@@ -379,11 +217,19 @@ impl Channel {
             (Input::Final { signatures, operator }, Phase::Open { ack: Some(_), .. }) => {
                 draft.conclude(signatures, operator)?;
             }
+            (Input::Expired { now }, Phase::Open { .. } | Phase::Faulted { .. }) => {
+                let expiry = self.terms().expiry;
+                if now <= expiry {
+                    return Err(ChannelError::NotExpired { expiry, now });
+                }
+                draft.events.push(Event::Expired);
+                draft.notify(Notice::Void);
+            }
             // A server repeats itself after a lost connection; what is known already changes nothing.
             (Input::Guarantee { .. }, Phase::Guaranteed { .. } | Phase::Open { .. } | Phase::Concluded { .. }) => {}
             (Input::Opened(_), Phase::Open { .. } | Phase::Concluded { .. }) => {}
             (Input::Final { .. }, Phase::Concluded { .. }) => {}
-            (Input::Cancelled, Phase::Cancelled) => {}
+            (Input::Cancelled, Phase::Cancelled) | (Input::Expired { .. }, Phase::Void { .. }) => {}
             (Input::Turn(turn), Phase::Concluded { .. }) if self.holds(&turn) => {}
             (Input::Play(_), Phase::Concluded { .. }) => return Err(ChannelError::Over),
             _ => return Err(ChannelError::WrongPhase { status: self.status() }),
@@ -431,6 +277,9 @@ impl Channel {
             }
             (Phase::Open { guarantee, opening, .. }, Event::Faulted(evidence)) => {
                 Phase::Faulted { guarantee, opening, evidence }
+            }
+            (Phase::Open { guarantee, opening, .. } | Phase::Faulted { guarantee, opening, .. }, Event::Expired) => {
+                Phase::Void { guarantee, opening }
             }
             (_, Event::Cancelled) => Phase::Cancelled,
             (phase, _) => phase,
@@ -505,6 +354,7 @@ impl Channel {
             Phase::Open { .. } => self.at.state.mover().map_or(Status::Over, |mover| Status::Open { mover }),
             Phase::Concluded { .. } => Status::Concluded,
             Phase::Faulted { evidence, .. } => Status::Faulted(evidence.clone()),
+            Phase::Void { .. } => Status::Void,
             Phase::Cancelled => Status::Cancelled,
         }
     }
@@ -518,7 +368,7 @@ impl Channel {
     pub fn delta(&self) -> Option<i128> {
         match self.phase {
             Phase::Concluded { .. } => Some(self.terms().delta(self.seat(), &self.at.state.payouts)),
-            Phase::Cancelled => Some(0),
+            Phase::Void { .. } | Phase::Cancelled => Some(0),
             _ => None,
         }
     }
@@ -534,9 +384,9 @@ impl Channel {
     /// Everything signed so far; `None` before the match was open.
     pub fn transcript(&self) -> Option<Transcript> {
         let (guarantee, opening, conclusion) = match &self.phase {
-            Phase::Open { guarantee, opening, .. } | Phase::Faulted { guarantee, opening, .. } => {
-                (guarantee, opening, &[][..])
-            }
+            Phase::Open { guarantee, opening, .. }
+            | Phase::Faulted { guarantee, opening, .. }
+            | Phase::Void { guarantee, opening } => (guarantee, opening, &[][..]),
             Phase::Concluded { guarantee, opening, conclusion } => (guarantee, opening, &conclusion[..]),
             _ => return None,
         };
@@ -630,180 +480,5 @@ pub fn anchor(secret: B256, rules: &dyn Rules) -> Link {
 impl core::fmt::Debug for Chain {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("Chain(secret)")
-    }
-}
-
-/// A step in the making.
-struct Draft<'a> {
-    channel: &'a Channel,
-    signer: &'a dyn Signer,
-    at: Option<Cursor>,
-    events: Vec<Event>,
-    effects: Vec<Effect>,
-}
-
-impl Draft<'_> {
-    fn at(&self) -> &Cursor {
-        self.at.as_ref().unwrap_or(&self.channel.at)
-    }
-
-    fn notify(&mut self, notice: Notice) {
-        self.effects.push(Effect::Notify(notice));
-    }
-
-    fn send(&mut self, frame: ToServer) {
-        self.effects.push(Effect::Send(frame));
-    }
-
-    fn state_digest(&self) -> B256 {
-        abi::digest(&self.channel.separator, self.at().hash.0)
-    }
-
-    fn guarantee(&mut self, mut signatures: Vec<Signature>, operator: Signature) -> Result<(), ChannelError> {
-        let id = self.channel.id;
-        self.all_seats(id.0, &signatures)?;
-        sign::verify(id.0, &operator, self.channel.proposal.operator)?;
-        let start = self.signer.sign(self.state_digest())?;
-        signatures.push(operator);
-        self.events.push(Event::Guaranteed { guarantee: signatures, start });
-        self.send(ToServer::Start { match_id: id, signature: start });
-        Ok(())
-    }
-
-    fn open(&mut self, opening: Vec<Signature>) -> Result<(), ChannelError> {
-        self.all_seats(self.state_digest(), &opening)?;
-        self.events.push(Event::Opened { opening });
-        self.notify(Notice::Opened);
-        self.go_on()
-    }
-
-    fn play(&mut self, play: Vec<u8>) -> Result<(), ChannelError> {
-        let (channel, at) = (self.channel, self.at());
-        let seat = channel.seat();
-        let mover = at.state.mover().ok_or(ChannelError::Over)?;
-        if mover != seat {
-            return Err(ChannelError::NotYourTurn { seat, mover, turn: at.state.turn + 1 });
-        }
-        let composed = channel.rules.compose(&at.placed.position, seat, play, &|tip| channel.chain.after(tip))?;
-        self.act(composed.0.encode(), composed.1)?;
-        self.go_on()
-    }
-
-    /// Signs and sends this seat's own turn.
-    fn act(&mut self, action: Vec<u8>, placed: Placed) -> Result<(), ChannelError> {
-        let channel = self.channel;
-        let at = self.at().step(channel.id, channel.terms(), &action, placed, None)?;
-        let signature = self.signer.sign(abi::digest(&channel.separator, at.hash.0))?;
-        let turn = Turn { state: at.state.clone(), action, signature };
-        self.events.push(Event::Turned(turn.clone()));
-        self.send(ToServer::Turn { match_id: channel.id, turn });
-        self.turned(channel.seat(), at);
-        Ok(())
-    }
-
-    fn turn(&mut self, turn: Turn) -> Result<(), ChannelError> {
-        let channel = self.channel;
-        let at = self.at();
-        let number = turn.state.turn;
-        if number > at.state.turn + 1 {
-            return Err(ChannelError::Gap { turn: number, have: at.state.turn });
-        }
-        if channel.holds(&turn) {
-            return Ok(());
-        }
-        let author = if number <= at.state.turn { channel.author(number) } else { at.state.mover() };
-        let author = author.ok_or(ChannelError::Over)?;
-        let digest = abi::digest(&channel.separator, turn.state.hash(channel.id).0);
-        sign::verify(digest, &turn.signature, channel.key(author))?;
-        // From here on the author's signature stands: whatever is wrong is the author's fault, and evidence.
-        let followed = if number <= at.state.turn {
-            Err(Fault::Equivocation)
-        } else {
-            at.follow(channel.id, channel.terms(), &*channel.rules, &turn)
-        };
-        match followed {
-            Ok(next) => {
-                self.events.push(Event::Turned(turn));
-                self.turned(author, next);
-                self.go_on()
-            }
-            Err(fault) => {
-                let evidence = Evidence { seat: author, turn, fault };
-                self.events.push(Event::Faulted(evidence.clone()));
-                self.notify(Notice::Faulted(evidence));
-                Ok(())
-            }
-        }
-    }
-
-    fn turned(&mut self, seat: Seat, at: Cursor) {
-        self.notify(Notice::Turned { seat, turn: at.state.turn });
-        self.at = Some(at);
-    }
-
-    /// What this seat does by itself: give its link where one is due (R5.13), acknowledge the final state (R5.7, R6.1).
-    fn go_on(&mut self) -> Result<(), ChannelError> {
-        let channel = self.channel;
-        let seat = channel.seat();
-        loop {
-            let at = self.at();
-            if at.state.is_final() {
-                break;
-            }
-            if at.state.mover() != Some(seat) || !at.placed.reveal {
-                return Ok(());
-            }
-            let revealed = channel.rules.reveal(&at.placed.position, seat, &|tip| channel.chain.after(tip))?;
-            self.act(revealed.0.encode(), revealed.1)?;
-        }
-        let payouts = self.at().state.payouts.clone();
-        let turn = self.at().state.turn;
-        let signature = self.signer.sign(self.state_digest())?;
-        self.events.push(Event::Acked(signature));
-        // The author's signature is in its turn already.
-        let own =
-            matches!(self.effects.last(), Some(Effect::Notify(Notice::Turned { seat: author, .. })) if *author == seat);
-        if !own {
-            self.send(ToServer::Ack { match_id: channel.id, turn, signature });
-        }
-        self.notify(Notice::Over { payouts });
-        Ok(())
-    }
-
-    fn conclude(&mut self, mut signatures: Vec<Signature>, operator: Signature) -> Result<(), ChannelError> {
-        let digest = self.state_digest();
-        self.all_seats(digest, &signatures)?;
-        sign::verify(digest, &operator, self.channel.proposal.operator)?;
-        signatures.push(operator);
-        self.events.push(Event::Concluded { conclusion: signatures });
-        self.notify(Notice::Concluded);
-        Ok(())
-    }
-
-    fn all_seats(&self, digest: B256, signatures: &[Signature]) -> Result<(), ChannelError> {
-        let players = self.channel.players();
-        if signatures.len() != players.len() {
-            return Err(ChannelError::Signatures { expected: players.len(), got: signatures.len() });
-        }
-        for (player, signature) in players.iter().zip(signatures) {
-            sign::verify(digest, signature, player.key)?;
-        }
-        Ok(())
-    }
-}
-
-impl From<Fault> for ChannelError {
-    /// Only this seat's own action comes to this: what it may sign is checked like anybody's.
-    fn from(fault: Fault) -> ChannelError {
-        ChannelError::Rules(RulesError::Broken { game: "this game", why: fault.as_rule() })
-    }
-}
-
-impl Fault {
-    fn as_rule(&self) -> &'static str {
-        match self {
-            Fault::TooLong => "a match outlasts max_turns",
-            _ => "a move leads to a position that the rules refuse",
-        }
     }
 }

@@ -1,17 +1,11 @@
 //! The connected client for native programs: a [`Session`] with a socket, a store and a clock.
 //!
 //! ```no_run
-//! # use std::sync::Arc;
 //! # use matchlock::{client::*, doc::TicTacToe, game::Amount, rules::GameRules, sign::Key};
 //! # async fn run(key: Key, owner: alloy_primitives::Address) -> Result<(), ClientError> {
-//! let client = Client::connect(ClientConfig {
-//!     url: "ws://127.0.0.1:7777/ws".into(),
-//!     owner,
-//!     signer: Arc::new(key),
-//!     rules: vec![GameRules::shared(TicTacToe, Default::default())],
-//!     store: RedbStore::open("player.redb")?,
-//! })
-//! .await?;
+//! let rules = vec![GameRules::shared(TicTacToe, Default::default())];
+//! let store = RedbStore::open("player.redb")?;
+//! let client = Client::connect(ClientConfig::new("ws://127.0.0.1:7777/ws", owner, key, rules, store)).await?;
 //! let mut game = client.quick(&TicTacToe, Default::default(), Seats::two(Amount::from_u64(1000))).await?;
 //! while let Some(event) = game.event().await {
 //!     if let Some(board) = game.my_turn()? {
@@ -32,7 +26,13 @@ mod actor;
 mod matches;
 mod store;
 
-use std::{boxed::Box, sync::Arc, vec::Vec};
+use std::{
+    boxed::Box,
+    fmt,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+    vec::Vec,
+};
 
 use alloc::string::String;
 use alloy_primitives::{Address, B256};
@@ -63,6 +63,48 @@ pub struct ClientConfig<S> {
     pub rules: Vec<Arc<dyn Rules>>,
     /// Where everything signed is kept.
     pub store: S,
+    /// What tells the time.
+    pub clock: Clock,
+}
+
+impl<S> ClientConfig<S> {
+    /// With this machine's clock.
+    pub fn new(
+        url: impl Into<String>,
+        owner: Address,
+        signer: impl Signer + 'static,
+        rules: Vec<Arc<dyn Rules>>,
+        store: S,
+    ) -> ClientConfig<S> {
+        ClientConfig { url: url.into(), owner, signer: Arc::new(signer), rules, store, clock: Clock::default() }
+    }
+}
+
+/// What tells a client the time, in Unix seconds: expiries are judged by it (R5.11).
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> u64 + Send + Sync>);
+
+impl Clock {
+    /// A clock of one's own: a test's, or one that knows better than the machine.
+    pub fn new(now: impl Fn() -> u64 + Send + Sync + 'static) -> Clock {
+        Clock(Arc::new(now))
+    }
+
+    fn now(&self) -> u64 {
+        (self.0)()
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Clock {
+        Clock::new(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs()))
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Clock({})", self.now())
+    }
 }
 
 /// A player at a server. Clones are handles to the same player.

@@ -405,6 +405,9 @@ pub enum Refusal {
     /// The server is going down.
     #[error("the server is closing; reconnect in a moment")]
     Closing,
+    /// No result before the match's expiry (R5.11).
+    #[error("the match had no result by its expiry; stakes are back")]
+    Expired,
 }
 
 /// A field with a range.

@@ -311,6 +311,37 @@ fn a_guarantee_without_every_signature_opens_nothing() {
 }
 
 #[test]
+fn a_match_past_its_expiry_is_void_and_not_a_moment_before() {
+    let mut table = Table::open();
+    table.play(0, 4);
+    let expiry = table.terms.expiry;
+    let early = table.feed(0, Input::Expired { now: expiry }).expect_err("a result is still possible");
+    assert!(matches!(early, ChannelError::NotExpired { .. }), "{early}");
+    assert_eq!(table.channels[0].delta(), None);
+    table.feed(0, Input::Expired { now: expiry + 1 }).expect("void");
+    assert_eq!((table.channels[0].delta(), table.channels[0].status()), (Some(0), Status::Void));
+    assert_eq!(table.channels[0].transcript().expect("still there").turns.len(), 1);
+    let events = table.events[0].clone();
+    let restored = Channel::restore(events, |_| Some(table.rules.clone())).expect("its own events");
+    assert_eq!((restored.delta(), restored.status()), (Some(0), Status::Void));
+    // Told again, and too late for anything else.
+    assert!(table.feed(0, Input::Expired { now: expiry + 1 }).expect("known").is_empty());
+    table.feed(0, Input::Play(vec![0])).expect_err("void");
+}
+
+#[test]
+fn a_result_that_everyone_signed_never_expires() {
+    let mut table = Table::open();
+    for (seat, cell) in [(0, 0), (1, 3), (0, 1), (1, 4), (0, 2)] {
+        table.play(seat, cell);
+    }
+    table.conclude();
+    let won = table.channels[0].delta();
+    table.feed(0, Input::Expired { now: u64::MAX }).expect_err("concluded");
+    assert_eq!(table.channels[0].delta(), won);
+}
+
+#[test]
 fn a_transcript_cut_or_changed_anywhere_is_no_evidence_against_an_honest_seat() {
     let mut table = Table::open();
     for (seat, cell) in [(0, 0), (1, 3), (0, 1), (1, 4), (0, 2)] {

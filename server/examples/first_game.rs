@@ -3,7 +3,7 @@
 //!
 //! `cargo run -p matchlock-server --example first_game`
 
-use std::{error::Error, path::Path, sync::Arc};
+use std::{error::Error, path::Path};
 
 use alloy_primitives::B256;
 use matchlock::{
@@ -118,14 +118,8 @@ async fn player(server: &Server, fee: BasisPoints, wallet: &str, store: &Path) -
     arena.deposit(player.account(), BANKROLL).await?;
 
     let rules = GameRules::shared(NIM, fee);
-    let client = Client::connect(ClientConfig {
-        url: server.url(),
-        owner: player.owner,
-        signer: Arc::new(account_key),
-        rules: vec![rules.clone()],
-        store: RedbStore::open(store)?,
-    })
-    .await?;
+    let (games, store) = (vec![rules.clone()], RedbStore::open(store)?);
+    let client = Client::connect(ClientConfig::new(server.url(), player.owner, account_key, games, store)).await?;
     // A client takes the server's word for where it settles until its caller has looked.
     if client.welcome().domain != arena.domain() || client.welcome().operator != arena.info().operator {
         return Err("the server settles elsewhere".into());

@@ -175,6 +175,11 @@ impl Book {
         u128::try_from(free).ok().and_then(|units| Amount::new(units).ok()).unwrap_or(Amount::ZERO)
     }
 
+    /// Whether its exit is open on the chain, at depth.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.chain.as_ref().is_some_and(|chain| chain.exit_at != 0)
+    }
+
     /// A withdrawal that may still be used: signed, in time, not on the chain at depth, and the statement that it names
     /// has not been replaced there.
     pub(crate) fn held(&self, at: Moment) -> Option<&HeldWithdrawal> {

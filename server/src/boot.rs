@@ -68,7 +68,9 @@ impl Hub {
         } else {
             Phase::Open(self.restore_open(seq, &row)?)
         };
-        if !matches!(phase, Phase::Open(_)) {
+        if matches!(phase, Phase::Open(_)) {
+            lock(&self.expiries).insert((row.terms.expiry, row.id));
+        } else {
             lock(&self.deadlines).insert((row.terms.open_by, row.id));
         }
         let table: TableId = row.table;

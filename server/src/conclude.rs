@@ -87,6 +87,7 @@ impl Hub {
             live.busy = false;
             drop(live);
             hub.matches.remove(&concluded.id);
+            lock(&hub.expiries).remove(&(concluded.terms.expiry, concluded.id));
             lock(&hub.settler).concluded(concluded.seq, leaf);
             hub.ask_for_statements(&concluded.accounts, asked);
         });

@@ -29,6 +29,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     account::{Account, Moment},
+    leave::Leavers,
     ledger::{Ask, ChainAccount},
     lobby::Lobby,
     matches::Match,
@@ -56,7 +57,10 @@ pub(crate) struct Hub {
     pub(crate) lobby: Mutex<Lobby>,
     /// Proposals by the time at which they lapse.
     pub(crate) deadlines: Mutex<BTreeSet<(u64, MatchId)>>,
+    /// Open matches by the time at which they are void.
+    pub(crate) expiries: Mutex<BTreeSet<(u64, MatchId)>>,
     pub(crate) settler: Mutex<Settler>,
+    pub(crate) leavers: Mutex<Leavers>,
     pub(crate) next_match: AtomicU64,
     /// Newest confirmed block and its time.
     pub(crate) height: AtomicU64,
@@ -88,7 +92,9 @@ impl Hub {
             matches: Shards::new(),
             lobby: Mutex::default(),
             deadlines: Mutex::default(),
+            expiries: Mutex::default(),
             settler: Mutex::default(),
+            leavers: Mutex::default(),
             next_match,
             height: AtomicU64::new(0),
             chain_time: AtomicU64::new(0),
@@ -212,6 +218,9 @@ impl Hub {
         }
         let unsettled = book.to_settle().is_some();
         drop(book);
+        if chain.exit_at != 0 {
+            lock(&self.leavers).add(account.id);
+        }
         if unsettled {
             // A reorganisation may have taken back what was settled.
             lock(&self.settler).cosigned(account.id, &[], self.now());

@@ -38,6 +38,7 @@ mod embedded;
 mod follow;
 mod http;
 mod hub;
+mod leave;
 mod ledger;
 mod lobby;
 mod matches;

@@ -193,7 +193,8 @@ impl Hub {
         }
     }
 
-    fn stand_up(&self, account: &Arc<Account>, id: TableId) -> Option<u32> {
+    /// Frees a seat at a table that is not full; the request that took it, if there was one.
+    pub(crate) fn stand_up(&self, account: &Arc<Account>, id: TableId) -> Option<u32> {
         let mut lobby = lock(&self.lobby);
         let table = lobby.tables.get_mut(&id)?;
         let seat = table.seated.iter().position(|seated| seated.account.id == account.id)?;

@@ -17,7 +17,7 @@ use crate::{
     matches::{Match, Open, Phase, complete},
     operator::largest_gain,
     peer::Peer,
-    store::{Change, Ending},
+    store::{Change, Ending, MatchRow},
     sync::lock,
 };
 
@@ -90,6 +90,11 @@ impl Hub {
         };
         signatures[seat.index()] = Some(signature);
         let Some(mut guarantee) = complete(signatures).filter(|_| !busy) else { return Ok(()) };
+        if found.accounts.iter().any(|account| lock(&account.book).is_leaving()) {
+            drop(live);
+            self.cancel(&found, Refusal::Exiting);
+            return Ok(());
+        }
         let start = start.clone();
         // The operator signs last: it never stands for a match that not everyone wants.
         guarantee.push(self.operator.sign(match_id.0).map_err(signer)?);
@@ -128,6 +133,7 @@ impl Hub {
         let (hub, changes) = (self.clone(), vec![Change::matched(found.seq, &row)]);
         self.store.write(changes, move || {
             lock(&hub.deadlines).remove(&(found.terms.open_by, match_id));
+            lock(&hub.expiries).insert((found.terms.expiry, match_id));
             let mut live = found.lock();
             live.tell(&ToClient::Opened { match_id, signatures: opened });
             live.phase = Phase::Open(Open::at(match_id, start));
@@ -167,11 +173,53 @@ impl Hub {
         // Before the operator signed, nothing can come of the match and the stakes are free at once. After it, seats that
         // collude might still show State 0 on the chain: the stakes stay held until the statements say "given up".
         let free = guarantee.is_empty();
-        let mut row = found.row(*start, guarantee, Vec::new());
-        row.ending = Some(Ending::Cancelled(reason.clone()));
+        let row = found.row(*start, guarantee, Vec::new());
         live.busy = true;
         drop(live);
+        self.give_up(found, row, free, reason);
+        true
+    }
 
+    /// Declares the matches void that passed their expiry on the chain without a result (R5.11).
+    pub(crate) fn expire(self: &Arc<Self>) {
+        let passed = self.moment().passed;
+        let expired: Vec<_> = lock(&self.expiries).iter().take_while(|(at, _)| *at < passed).copied().collect();
+        for (at, match_id) in expired {
+            let done = self.matches.find(&match_id).is_none_or(|found| self.void(&found));
+            if done {
+                lock(&self.expiries).remove(&(at, match_id));
+            }
+        }
+    }
+
+    /// Declares an open match void; `false` if its result is just being written, or it cannot be told.
+    fn void(self: &Arc<Self>, found: &Arc<Match>) -> bool {
+        let mut live = found.lock();
+        if live.busy {
+            return false;
+        }
+        match &live.phase {
+            Phase::Open(open) if open.finals.is_empty() || complete(&open.finals).is_none() => {}
+            // Everybody signed this result, and the disk refused it before.
+            Phase::Open(_) => return self.conclude(found, live).is_ok(),
+            _ => return true,
+        }
+        let row = match self.store.match_by_id(found.id) {
+            Ok(Some((_, row))) => row,
+            // Looked at again: a store that cannot be read writes nothing either.
+            Ok(None) | Err(_) => return false,
+        };
+        live.busy = true;
+        drop(live);
+        self.give_up(found, row, false, Refusal::Expired);
+        true
+    }
+
+    /// Ends a match without a result: every seat's index counts as settled with delta zero (R5.4).
+    ///
+    /// The caller has marked the match as busy. `free`: nothing can come of it, and the stakes need not be held.
+    fn give_up(self: &Arc<Self>, found: &Arc<Match>, mut row: MatchRow, free: bool, reason: Refusal) {
+        row.ending = Some(Ending::Cancelled(reason.clone()));
         let mut changes = vec![Change::matched(found.seq, &row), Change::Ended(found.seq)];
         let mut books = lock_books(&found.accounts);
         let mut asked = Vec::new();
@@ -182,17 +230,16 @@ impl Hub {
             changes.push(Change::account(&book.row));
         }
         self.operator.release(largest_gain(&found.terms));
-        let (hub, cancelled) = (self.clone(), found.clone());
+        let (hub, ended) = (self.clone(), found.clone());
         self.store.write(changes, move || {
-            let mut live = cancelled.lock();
-            live.tell(&ToClient::Cancelled { match_id: cancelled.id, reason });
+            let mut live = ended.lock();
+            live.tell(&ToClient::Cancelled { match_id: ended.id, reason });
             live.phase = Phase::Over;
             live.busy = false;
             drop(live);
-            hub.matches.remove(&cancelled.id);
-            hub.ask_for_statements(&cancelled.accounts, asked);
+            hub.matches.remove(&ended.id);
+            hub.ask_for_statements(&ended.accounts, asked);
         });
-        true
     }
 }
 

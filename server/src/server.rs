@@ -383,6 +383,8 @@ async fn tick(hub: Arc<Hub>) {
     loop {
         tick.tick().await;
         hub.lapse();
+        hub.expire();
+        hub.answer_exits();
         hub.settle();
     }
 }

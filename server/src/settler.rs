@@ -157,6 +157,8 @@ impl Hub {
             let book = lock(&account.book);
             match (book.to_settle(), &book.chain) {
                 (Some(_), Some(chain)) if chain.claims != 0 => claiming.push(id),
+                // The contract skips what would take an account below its locked stakes (R3.4): its results are concluded.
+                (Some(pair), Some(chain)) if chain.funds + pair.statement.net < chain.locked.signed() => {}
                 // A batch would make the withdrawal that the account holds worthless.
                 (Some(_), _) if book.held(self.moment()).is_some() => {}
                 (Some(pair), _) if chosen.len() < settings.settle_limit => {
@@ -236,6 +238,14 @@ impl Hub {
                 settler.absorbing.remove(&account);
                 settler.not_before = self.now() + RETRY;
                 drop(settler);
+                self.ask(Ask::Forget(submission));
+            }
+            Some(Submitted::Leaver) => {
+                match outcome {
+                    Outcome::Confirmed(mined) => tracing::info!(key = submission, gas = mined.gas_used, "done"),
+                    // Somebody else was faster, or the account signed after all.
+                    _ => tracing::warn!(?outcome, "the chain refused what was due about a leaver"),
+                }
                 self.ask(Ask::Forget(submission));
             }
             None => tracing::warn!(key = submission, "the outcome of an unknown submission"),
@@ -391,6 +401,7 @@ fn key(number: u64, attempt: u32) -> String {
 enum Submitted {
     Batch(u64),
     Claims(AccountId),
+    Leaver,
 }
 
 fn parse(key: &str) -> Option<Submitted> {
@@ -398,6 +409,7 @@ fn parse(key: &str) -> Option<Submitted> {
     match (parts.next()?, parts.next()?) {
         ("batch", number) => number.parse().ok().map(Submitted::Batch),
         ("claims", account) => account.parse().ok().map(|address| Submitted::Claims(AccountId(address))),
+        ("lock" | "conclude", _) => Some(Submitted::Leaver),
         _ => None,
     }
 }

@@ -314,8 +314,7 @@ impl Dead {
 impl Newcomer {
     /// What a client of this player needs, with a store of one's own.
     pub fn config<S>(&self, url: impl Into<String>, store: S) -> ClientConfig<S> {
-        let (signer, rules) = (Arc::new(self.key.clone()), self.games.clone());
-        ClientConfig { url: url.into(), owner: self.owner, signer, rules, store }
+        ClientConfig::new(url, self.owner, self.key.clone(), self.games.clone(), store)
     }
 
     /// Connects, with everything signed in a file.

@@ -435,13 +435,7 @@ async fn the_real_server_killed_again_and_again_loses_nothing() -> Result<(), Fa
 
     // Anybody may connect; what a server settles on is the first thing that it says.
     let games = matchlock_demo::games(BasisPoints::new(250)?);
-    let config = ClientConfig {
-        url: url.clone(),
-        owner: Default::default(),
-        signer: Arc::new(dev_key()),
-        rules: games.clone(),
-        store: MemoryStore::default(),
-    };
+    let config = ClientConfig::new(&url, Default::default(), dev_key(), games.clone(), MemoryStore::default());
     let stranger = Client::connect(config).await?;
     let arena = stranger.welcome().domain.arena;
     stranger.close().await;

@@ -1,26 +1,22 @@
 //! Others that cheat, vanish or fail: what an honest player loses by it, which is nothing.
 
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use alloy_primitives::{B256, U256};
+use alloy_primitives::B256;
 use futures_util::{SinkExt, StreamExt};
 use matchlock::{
     abi::MatchTerms,
     account::AccountId,
-    chain::{CallError, Provider},
+    chain::Provider,
     channel::{Fault, HeaderField},
     client::{
-        Client, ClientError, ClientEvent, Link, Match, MatchEvent, MemoryStore, RedbStore, Seating, Store, StoreError,
+        Client, ClientError, ClientEvent, Clock, Link, Match, MatchEvent, MemoryStore, RedbStore, Store, StoreError,
     },
     game::{Amount, Seat},
-    rules::{Rules, RulesError},
-    session::{Record, SessionError, SessionNotice, Wanted},
+    session::{LONGEST_MATCH, Record, SessionError, SessionNotice},
     sign::Signer,
     transcript::judge,
     wire::{About, Refusal, TableSpec, ToClient, ToServer, Turn},
@@ -28,169 +24,13 @@ use matchlock::{
 use matchlock_demo::{Strength, bots};
 use matchlock_tests::{
     audit::{all_home, results},
+    scene::{SEAT_0_WINS, STAKE, Script, bankroll, clients, first_wins, pocket, postcard_u8, scripted, sit, stake},
     tap::{Frame, Tap, Verdict, accept},
-    world::{Failure, Plan, Played, PlayerClient, Wallet, World, chain, eventually, play_match, play_seat},
+    world::{Failure, Plan, Played, World, eventually, play_match, play_seat},
 };
 use serde_json::json;
-use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Message;
-
-const STAKE: u64 = 1_000_000_000_000_000;
-/// Seat 0 wins with the upper row.
-const SEAT_0_WINS: [u8; 5] = [0, 3, 1, 4, 2];
-
-fn stake() -> Amount {
-    Amount::from_u64(STAKE)
-}
-
-fn bankroll() -> Amount {
-    Amount::from_u64(20 * STAKE)
-}
-
-/// Enough for gas.
-fn pocket() -> U256 {
-    U256::from(10u64.pow(17))
-}
-
-/// A world on a chain that outlives its server; nothing is settled unless somebody asks for it.
-async fn world_apart(folder: &TempDir) -> Result<World, Failure> {
-    World::start(Plan { rpc: Some(chain().await?), settle_age: 10_000, ..Plan::quick(folder.path()) }).await
-}
-
-async fn two_players(world: &World) -> Result<Vec<PlayerClient>, Failure> {
-    Ok(vec![world.player(0, bankroll(), pocket()).await?, world.player(1, bankroll(), pocket()).await?])
-}
-
-fn clients(players: &[PlayerClient]) -> Vec<Client> {
-    players.iter().map(|player| player.client.clone()).collect()
-}
-
-async fn sit(first: &Client, second: &Client, rules: &Arc<dyn Rules>) -> Result<(Seating, Seating), Failure> {
-    let spec = TableSpec { rules: rules.id(), seats: 2, stake: stake(), clock: 60, private: true };
-    let mut seating = first.create(spec).await?;
-    let table = seating.table().await?;
-    Ok((seating, second.join(table, Wanted { rules: rules.id(), stake: stake() }).await?))
-}
-
-/// Plays what it was told to.
-struct Script(VecDeque<u8>);
-
-impl bots::Player for Script {
-    fn choose(&mut self, _position: &[u8], _seat: Seat) -> Result<Vec<u8>, RulesError> {
-        let play = self.0.pop_front().expect("the script goes to the end");
-        Ok(postcard_u8(play))
-    }
-}
-
-/// A tic-tac-toe move as bytes: a number below 128 is itself.
-fn postcard_u8(cell: u8) -> Vec<u8> {
-    vec![cell]
-}
-
-fn scripted(seat: Seat) -> Box<dyn bots::Player> {
-    Box::new(Script(SEAT_0_WINS.into_iter().skip(seat.index()).step_by(2).collect()))
-}
-
-/// A match that the first player wins.
-async fn first_wins(players: &[PlayerClient], rules: &Arc<dyn Rules>) -> Result<Played, Failure> {
-    let (first, second) = sit(&players[0].client, &players[1].client, rules).await?;
-    let (first, second) = (first.opened().await?, second.opened().await?);
-    let other = tokio::spawn(play_seat(second, scripted(Seat(1))));
-    let transcript = play_seat(first, scripted(Seat(0))).await?;
-    other.await??;
-    let moves = transcript.turns.len() as u32;
-    Ok(Played { transcript, moves, signatures: 0 })
-}
-
-async fn travel(bank: &Wallet, seconds: u64) -> Result<(), Failure> {
-    // From the newest block's time: many blocks in one second make it run ahead of the clock.
-    let time = bank.rpc().head().await?.timestamp.to::<u64>() + seconds;
-    bank.rpc().0.request("evm_mine", json!([time])).await?;
-    Ok(())
-}
-
-async fn exit(player: &mut PlayerClient, with_receipt: bool) -> Result<(), Failure> {
-    let receipt = player.client.look(|session| session.receipt()).await?.filter(|_| with_receipt);
-    let receipt = receipt.as_ref().map(|(statement, receipt)| (statement, receipt));
-    let outcome = player.wallet.exit(player.client.player(), receipt, None).await?;
-    player.paid(&outcome);
-    Ok(())
-}
-
-/// After the exit window: what its wallet holds.
-async fn finish_exit(player: &mut PlayerClient) -> Result<U256, Failure> {
-    let outcome = player.wallet.finish_exit(player.client.player()).await?;
-    player.paid(&outcome);
-    Ok(player.wallet.rpc().balance(player.owner).await?)
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn players_leave_with_everything_when_the_operator_has_vanished() -> Result<(), Failure> {
-    let folder = tempfile::tempdir()?;
-    let world = world_apart(&folder).await?;
-    let mut players = two_players(&world).await?;
-    let rules = world.game("pig")?;
-    let mut played = Vec::new();
-    for seed in 1..3 {
-        played.push(play_match(&clients(&players), &rules, stake(), seed).await?);
-    }
-    for player in &players {
-        player.at_rest().await?;
-    }
-    let results = results(&played);
-
-    let dead = world.kill().await;
-    for player in &mut players {
-        exit(player, true).await?;
-        let early = player.wallet.finish_exit(player.client.player()).await;
-        assert!(matches!(early, Err(CallError::Refused(_))), "{early:?}");
-    }
-    travel(&dead.bank, u64::from(dead.bank.info().exit_window) + 1).await?;
-    for player in &mut players {
-        let wallet = finish_exit(player).await?;
-        assert_eq!(wallet, player.should_have(results[&player.client.account()]));
-    }
-    Ok(())
-}
-
-/// Trace 20 of section 11.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_loser_that_leaves_after_the_operators_death_leaves_its_loss_behind() -> Result<(), Failure> {
-    let folder = tempfile::tempdir()?;
-    let world = world_apart(&folder).await?;
-    let mut players = two_players(&world).await?;
-    let rules = world.game("tictactoe")?;
-    let played = [first_wins(&players, &rules).await?];
-    let pool = world.bank.pool().await?;
-    let loser = players[1].client.account();
-    // R6.5: the operator gave the winner the loser's pair while it lived.
-    let pairs = eventually("the loser's pair", async || {
-        let pairs = players[0].client.look(|session| session.opponents().copied().collect::<Vec<_>>()).await?;
-        let received = players[0].client.look(|session| session.receipt()).await?.is_some();
-        Ok((received && pairs.iter().any(|pair| pair.player.account() == loser)).then_some(pairs))
-    })
-    .await?;
-    let results = results(&played);
-
-    let dead = world.kill().await;
-    exit(&mut players[1], false).await?;
-    let untouched = dead.bank.account(loser).await?;
-    assert_eq!(untouched.payable(), bankroll(), "the chain knows of no loss yet");
-    let outcome = players[0].wallet.settle_signed(&pairs).await?;
-    players[0].paid(&outcome);
-    exit(&mut players[0], true).await?;
-    travel(&dead.bank, u64::from(dead.bank.info().exit_window) + 1).await?;
-    for player in &mut players {
-        let wallet = finish_exit(player).await?;
-        assert_eq!(wallet, player.should_have(results[&player.client.account()]));
-    }
-    // The loser paid, not the pool: what is more in it now is the fee.
-    let fee = -results.values().sum::<i128>();
-    assert!(fee > 0);
-    assert_eq!(dead.bank.pool().await?.equity.signed(), pool.equity.signed() + fee);
-    Ok(())
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_loser_who_does_not_sign_its_statement_gains_nothing() -> Result<(), Failure> {
@@ -262,6 +102,83 @@ async fn a_loser_who_does_not_sign_its_statement_gains_nothing() -> Result<(), F
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_match_whose_loser_stalls_is_void_at_its_expiry_and_the_stakes_are_free_again() -> Result<(), Failure> {
+    let folder = tempfile::tempdir()?;
+    let world = World::start(Plan::quick(folder.path())).await?;
+    let before = world.bank.pool().await?;
+    // Players whose clocks show what the chain's blocks do.
+    let time = Arc::new(AtomicU64::new(0));
+    let mut players = Vec::new();
+    for n in 0..2 {
+        let newcomer = world.newcomer(n, bankroll(), pocket()).await?;
+        let mut config = newcomer.config(world.server.url(), RedbStore::open(&newcomer.file)?);
+        let clock = time.clone();
+        config.clock = Clock::new(move || clock.load(Ordering::SeqCst));
+        players.push(newcomer.with(Client::connect(config).await?).await?);
+    }
+    let rules = world.game("tictactoe")?;
+    let (mine, theirs) = sit(&players[0].client, &players[1].client, &rules).await?;
+    let (mut mine, mut theirs) = (mine.opened().await?, theirs.opened().await?);
+    // The first seat is about to win; the second plays no more.
+    for (game, cell) in [(&mine, 0), (&theirs, 3), (&mine, 1), (&theirs, 4)] {
+        eventually("the position", async || Ok(game.my_position().map(drop))).await?;
+        game.play(postcard_u8(cell)).await?;
+    }
+    let expiry = mine.terms().expiry;
+    time.store(expiry + 1, Ordering::SeqCst);
+    world.bank.rpc().0.request("evm_mine", json!([expiry + 1])).await?;
+    for game in [&mut mine, &mut theirs] {
+        while game.event().await.ok_or("the client closed")? != MatchEvent::Void {}
+    }
+    for player in &players {
+        player.at_rest().await?;
+        eventually("the whole bankroll", async || {
+            Ok((player.client.account_view().await?.available == bankroll()).then_some(()))
+        })
+        .await?;
+    }
+    all_home(&world.bank, &before, &mut players, &[]).await?;
+    world.server.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_match_declared_void_before_its_expiry_is_not_given_up() -> Result<(), Failure> {
+    let folder = tempfile::tempdir()?;
+    let world = World::start(Plan::quick(folder.path())).await?;
+    let tap = Tap::before(world.server.url()).await?;
+    let wary = world.newcomer(0, bankroll(), pocket()).await?.connect(tap.url()).await?;
+    let players = vec![wary, world.player(1, bankroll(), pocket()).await?];
+    let rules = world.game("tictactoe")?;
+    let mut events = players[0].client.events();
+    // The server claims it in place of the first turn that the other side makes.
+    tap.rule(|frame| match frame {
+        Frame::Down(ToClient::Turn { match_id, .. }) => {
+            let (match_id, reason) = (*match_id, Refusal::Expired);
+            Verdict::Instead(Box::new(Frame::Down(ToClient::Cancelled { match_id, reason })))
+        }
+        _ => Verdict::Pass,
+    });
+    let (first, second) = sit(&players[1].client, &players[0].client, &rules).await?;
+    let (first, second) = (first.opened().await?, second.opened().await?);
+    let plays = [tokio::spawn(play_seat(first, scripted(Seat(0)))), tokio::spawn(play_seat(second, scripted(Seat(1))))];
+    loop {
+        match events.recv().await? {
+            ClientEvent::Suspicious(what) if what.contains("can have a result until") => break,
+            _ => {}
+        }
+    }
+    // With an honest server again the match goes on to its end.
+    tap.pass();
+    tap.cut();
+    for play in plays {
+        play.await??;
+    }
+    world.server.shutdown().await;
+    Ok(())
+}
+
 /// What it takes to see a proposal and change it.
 type Forgery = fn(&mut MatchTerms, usize);
 
@@ -274,7 +191,8 @@ async fn a_proposal_other_than_what_was_agreed_is_not_signed() -> Result<(), Fai
     let other = world.player(1, bankroll(), pocket()).await?;
     let rules = world.game("tictactoe")?;
     let account = wary.client.account();
-    let forgeries: [(&str, Forgery); 4] = [
+    let forgeries: [(&str, Forgery); 5] = [
+        ("expiry", |terms, _| terms.expiry += LONGEST_MATCH),
         ("stake", |terms, seat| terms.stakes[seat] = Amount::from_u64(2 * STAKE)),
         ("rules", |terms, _| terms.rules.0.0[0] ^= 1),
         ("index", |terms, seat| terms.indexes[seat] += 1),

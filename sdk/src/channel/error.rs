@@ -85,9 +85,24 @@ pub enum ChannelError {
     /// The terms do not have the anchor that this seat offered.
     #[error("the terms have another anchor for this seat")]
     OtherAnchor,
+    /// The match can still have a result.
+    #[error("the match can have a result until {expiry}, and it is {now} (Unix seconds): check this machine's clock")]
+    NotExpired {
+        /// Unix seconds.
+        expiry: u64,
+        /// Unix seconds.
+        now: u64,
+    },
     /// Another step came first.
     #[error("another step was committed since this one was decided; decide again")]
     StaleStep,
+}
+
+impl From<Fault> for ChannelError {
+    /// Only this seat's own action comes to this: what it may sign is checked like anybody's.
+    fn from(fault: Fault) -> ChannelError {
+        ChannelError::Rules(RulesError::Broken { game: "this game", why: fault.as_rule() })
+    }
 }
 
 /// Why stored events are no channel.

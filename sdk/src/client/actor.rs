@@ -19,7 +19,9 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{Client, ClientConfig, ClientError, ClientEvent, Command, Link, Match, MatchEvent, Seat, Snapshot, Store};
+use super::{
+    Client, ClientConfig, ClientError, ClientEvent, Clock, Command, Link, Match, MatchEvent, Seat, Snapshot, Store,
+};
 use crate::{
     abi::MatchId,
     channel::Notice,
@@ -43,9 +45,9 @@ const EVENTS: usize = 256;
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 pub(super) async fn start<S: Store>(config: ClientConfig<S>) -> Result<Client, ClientError> {
-    let ClientConfig { url, owner, signer, rules, mut store } = config;
+    let ClientConfig { url, owner, signer, rules, mut store, clock } = config;
     let mut session = Session::new(owner, signer, rules, store.load()?)?;
-    let (socket, welcome) = connect(&url, &mut session, &mut store).await?;
+    let (socket, welcome) = connect(&url, &mut session, &mut store, &clock).await?;
 
     let (commands, wishes) = mpsc::channel(COMMANDS);
     let (events, _) = broadcast::channel(EVENTS);
@@ -56,6 +58,7 @@ pub(super) async fn start<S: Store>(config: ClientConfig<S>) -> Result<Client, C
         url,
         session,
         store,
+        clock,
         commands: commands.downgrade(),
         events,
         link,
@@ -77,7 +80,12 @@ pub(super) async fn start<S: Store>(config: ClientConfig<S>) -> Result<Client, C
 }
 
 /// Connects, checks the server, and logs in; what was missed follows.
-async fn connect<S: Store>(url: &str, session: &mut Session, store: &mut S) -> Result<(Socket, Welcome), ClientError> {
+async fn connect<S: Store>(
+    url: &str,
+    session: &mut Session,
+    store: &mut S,
+    clock: &Clock,
+) -> Result<(Socket, Welcome), ClientError> {
     let unreachable = |reason: String| ClientError::Unreachable { url: url.to_string(), reason };
     let not_a_server = || ClientError::NotAServer(url.to_string());
     let mut request = url.into_client_request().map_err(|error| unreachable(error.to_string()))?;
@@ -110,6 +118,7 @@ async fn connect<S: Store>(url: &str, session: &mut Session, store: &mut S) -> R
         Ok(Ok(ToClient::Refused { refusal, .. })) => return Err(refusal.into()),
         _ => return Err(not_a_server()),
     };
+    tell_time(session, clock)?;
     let step = session.decide(SessionInput::Frame(ready))?;
     if !step.records().is_empty() {
         store.save(step.records().to_vec()).await?;
@@ -141,6 +150,7 @@ struct Actor<S> {
     url: String,
     session: Session,
     store: S,
+    clock: Clock,
     /// For handles of matches; weak, so that the task ends with the last handle.
     commands: mpsc::WeakSender<Command>,
     events: broadcast::Sender<ClientEvent>,
@@ -241,7 +251,7 @@ impl<S: Store> Actor<S> {
                     },
                 }
             }
-            match connect(&self.url, &mut self.session, &mut self.store).await {
+            match connect(&self.url, &mut self.session, &mut self.store, &self.clock).await {
                 Ok((socket, _)) => {
                     self.link.send_replace(Link::Online);
                     let _ = self.events.send(ClientEvent::Link(Link::Online));
@@ -339,6 +349,7 @@ impl<S: Store> Actor<S> {
 
     /// Decide, store, commit: what may be sent afterwards.
     async fn step(&mut self, input: SessionInput) -> Result<Vec<ToServer>, ClientError> {
+        tell_time(&mut self.session, &self.clock)?;
         let step = self.session.decide(input)?;
         if !step.records().is_empty() {
             self.store.save(step.records().to_vec()).await?;
@@ -424,6 +435,7 @@ impl<S: Store> Actor<S> {
             Notice::Concluded => MatchEvent::Concluded,
             Notice::Faulted(evidence) => MatchEvent::Faulted(evidence.clone()),
             Notice::Cancelled => MatchEvent::Cancelled,
+            Notice::Void => MatchEvent::Void,
         };
         if let Some(state) = self.matches.get(&id) {
             let _ = state.events.send(event);
@@ -452,6 +464,13 @@ impl<S: Store> Actor<S> {
         self.tags = self.tags.wrapping_add(1).max(1);
         self.tags
     }
+}
+
+/// Nothing of it has to be durable.
+fn tell_time(session: &mut Session, clock: &Clock) -> Result<(), ClientError> {
+    let step = session.decide(SessionInput::Time(clock.now()))?;
+    session.commit(step)?;
+    Ok(())
 }
 
 fn split(result: Result<Vec<ToServer>, ClientError>) -> (Result<(), ClientError>, Vec<ToServer>) {

@@ -40,6 +40,8 @@ pub enum MatchEvent {
     Faulted(Evidence),
     /// The match was never opened; stakes are back.
     Cancelled,
+    /// The match passed its expiry without a result: it is void, stakes are back.
+    Void,
     /// The result is on the chain.
     Settled {
         /// In which batch.

@@ -6,7 +6,7 @@ use crate::{
     account::SetError,
     channel::{ChannelError, RestoreError},
     rules::RulesId,
-    sign::SignatureError,
+    sign::{SignatureError, SignerError},
     wire::TableId,
 };
 
@@ -80,4 +80,10 @@ pub enum SessionError {
         /// What is wrong.
         error: RestoreError,
     },
+}
+
+impl From<SignerError> for SessionError {
+    fn from(error: SignerError) -> SessionError {
+        SessionError::Channel(error.into())
+    }
 }

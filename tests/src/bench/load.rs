@@ -161,13 +161,7 @@ impl Load {
 }
 
 async fn connect(url: &str, games: &[Arc<dyn Rules>], signer: Key) -> Result<Client, Failure> {
-    let config = ClientConfig {
-        url: url.into(),
-        owner: dev_key().address(),
-        signer: Arc::new(signer),
-        rules: games.to_vec(),
-        store: MemoryStore::default(),
-    };
+    let config = ClientConfig::new(url, dev_key().address(), signer, games.to_vec(), MemoryStore::default());
     Ok(Client::connect(config).await?)
 }
 

@@ -1,0 +1,177 @@
+//! Deciding: what an input leads to, as events and effects.
+
+use alloc::vec::Vec;
+
+use alloy_primitives::B256;
+
+use super::{Channel, ChannelError, Cursor, Effect, Event, Evidence, Fault, Notice};
+use crate::{
+    abi,
+    game::Seat,
+    rules::Placed,
+    sign::{self, Signature, Signer},
+    wire::{ToServer, Turn},
+};
+
+/// A step in the making.
+pub(super) struct Draft<'a> {
+    pub(super) channel: &'a Channel,
+    pub(super) signer: &'a dyn Signer,
+    pub(super) at: Option<Cursor>,
+    pub(super) events: Vec<Event>,
+    pub(super) effects: Vec<Effect>,
+}
+
+impl Draft<'_> {
+    fn at(&self) -> &Cursor {
+        self.at.as_ref().unwrap_or(&self.channel.at)
+    }
+
+    pub(super) fn notify(&mut self, notice: Notice) {
+        self.effects.push(Effect::Notify(notice));
+    }
+
+    fn send(&mut self, frame: ToServer) {
+        self.effects.push(Effect::Send(frame));
+    }
+
+    fn state_digest(&self) -> B256 {
+        abi::digest(&self.channel.separator, self.at().hash.0)
+    }
+
+    pub(super) fn guarantee(
+        &mut self,
+        mut signatures: Vec<Signature>,
+        operator: Signature,
+    ) -> Result<(), ChannelError> {
+        let id = self.channel.id;
+        self.all_seats(id.0, &signatures)?;
+        sign::verify(id.0, &operator, self.channel.proposal.operator)?;
+        let start = self.signer.sign(self.state_digest())?;
+        signatures.push(operator);
+        self.events.push(Event::Guaranteed { guarantee: signatures, start });
+        self.send(ToServer::Start { match_id: id, signature: start });
+        Ok(())
+    }
+
+    pub(super) fn open(&mut self, opening: Vec<Signature>) -> Result<(), ChannelError> {
+        self.all_seats(self.state_digest(), &opening)?;
+        self.events.push(Event::Opened { opening });
+        self.notify(Notice::Opened);
+        self.go_on()
+    }
+
+    pub(super) fn play(&mut self, play: Vec<u8>) -> Result<(), ChannelError> {
+        let (channel, at) = (self.channel, self.at());
+        let seat = channel.seat();
+        let mover = at.state.mover().ok_or(ChannelError::Over)?;
+        if mover != seat {
+            return Err(ChannelError::NotYourTurn { seat, mover, turn: at.state.turn + 1 });
+        }
+        let composed = channel.rules.compose(&at.placed.position, seat, play, &|tip| channel.chain.after(tip))?;
+        self.act(composed.0.encode(), composed.1)?;
+        self.go_on()
+    }
+
+    /// Signs and sends this seat's own turn.
+    fn act(&mut self, action: Vec<u8>, placed: Placed) -> Result<(), ChannelError> {
+        let channel = self.channel;
+        let at = self.at().step(channel.id, channel.terms(), &action, placed, None)?;
+        let signature = self.signer.sign(abi::digest(&channel.separator, at.hash.0))?;
+        let turn = Turn { state: at.state.clone(), action, signature };
+        self.events.push(Event::Turned(turn.clone()));
+        self.send(ToServer::Turn { match_id: channel.id, turn });
+        self.turned(channel.seat(), at);
+        Ok(())
+    }
+
+    pub(super) fn turn(&mut self, turn: Turn) -> Result<(), ChannelError> {
+        let channel = self.channel;
+        let at = self.at();
+        let number = turn.state.turn;
+        if number > at.state.turn + 1 {
+            return Err(ChannelError::Gap { turn: number, have: at.state.turn });
+        }
+        if channel.holds(&turn) {
+            return Ok(());
+        }
+        let author = if number <= at.state.turn { channel.author(number) } else { at.state.mover() };
+        let author = author.ok_or(ChannelError::Over)?;
+        let digest = abi::digest(&channel.separator, turn.state.hash(channel.id).0);
+        sign::verify(digest, &turn.signature, channel.key(author))?;
+        // From here on the author's signature stands: whatever is wrong is the author's fault, and evidence.
+        let followed = if number <= at.state.turn {
+            Err(Fault::Equivocation)
+        } else {
+            at.follow(channel.id, channel.terms(), &*channel.rules, &turn)
+        };
+        match followed {
+            Ok(next) => {
+                self.events.push(Event::Turned(turn));
+                self.turned(author, next);
+                self.go_on()
+            }
+            Err(fault) => {
+                let evidence = Evidence { seat: author, turn, fault };
+                self.events.push(Event::Faulted(evidence.clone()));
+                self.notify(Notice::Faulted(evidence));
+                Ok(())
+            }
+        }
+    }
+
+    fn turned(&mut self, seat: Seat, at: Cursor) {
+        self.notify(Notice::Turned { seat, turn: at.state.turn });
+        self.at = Some(at);
+    }
+
+    /// What this seat does by itself: give its link where one is due (R5.13), acknowledge the final state (R5.7, R6.1).
+    fn go_on(&mut self) -> Result<(), ChannelError> {
+        let channel = self.channel;
+        let seat = channel.seat();
+        loop {
+            let at = self.at();
+            if at.state.is_final() {
+                break;
+            }
+            if at.state.mover() != Some(seat) || !at.placed.reveal {
+                return Ok(());
+            }
+            let revealed = channel.rules.reveal(&at.placed.position, seat, &|tip| channel.chain.after(tip))?;
+            self.act(revealed.0.encode(), revealed.1)?;
+        }
+        let payouts = self.at().state.payouts.clone();
+        let turn = self.at().state.turn;
+        let signature = self.signer.sign(self.state_digest())?;
+        self.events.push(Event::Acked(signature));
+        // The author's signature is in its turn already.
+        let own =
+            matches!(self.effects.last(), Some(Effect::Notify(Notice::Turned { seat: author, .. })) if *author == seat);
+        if !own {
+            self.send(ToServer::Ack { match_id: channel.id, turn, signature });
+        }
+        self.notify(Notice::Over { payouts });
+        Ok(())
+    }
+
+    pub(super) fn conclude(&mut self, mut signatures: Vec<Signature>, operator: Signature) -> Result<(), ChannelError> {
+        let digest = self.state_digest();
+        self.all_seats(digest, &signatures)?;
+        sign::verify(digest, &operator, self.channel.proposal.operator)?;
+        signatures.push(operator);
+        self.events.push(Event::Concluded { conclusion: signatures });
+        self.notify(Notice::Concluded);
+        Ok(())
+    }
+
+    fn all_seats(&self, digest: B256, signatures: &[Signature]) -> Result<(), ChannelError> {
+        let players = self.channel.players();
+        if signatures.len() != players.len() {
+            return Err(ChannelError::Signatures { expected: players.len(), got: signatures.len() });
+        }
+        for (player, signature) in players.iter().zip(signatures) {
+            sign::verify(digest, signature, player.key)?;
+        }
+        Ok(())
+    }
+}

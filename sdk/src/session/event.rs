@@ -1,0 +1,154 @@
+//! What happens to a session, what it remembers of it, and what follows.
+
+use alloc::vec::Vec;
+
+use alloy_primitives::B256;
+use serde::{Deserialize, Serialize};
+
+use super::{Server, Waiting, Wanted};
+use crate::{
+    abi::{MatchId, Statement, Withdrawal},
+    channel::{self, Channel, Effect as ChannelEffect, Step},
+    game::Amount,
+    rules::RulesId,
+    sign::Signature,
+    wire::{About, AccountView, Pair, Refusal, ResultLeaf, TableId, TableInfo, TableSpec, ToClient, ToServer},
+};
+
+/// What happens to a session.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "the variants say what their fields are")]
+pub enum SessionInput {
+    /// A frame from the server.
+    Frame(ToClient),
+    /// Open a table.
+    Create { tag: u32, spec: TableSpec },
+    /// Sit down at a table.
+    Join { tag: u32, table: TableId, wanted: Wanted },
+    /// Sit down wherever this is played.
+    Quick { tag: u32, spec: TableSpec },
+    /// Leave a table.
+    Leave { tag: u32, table: TableId },
+    /// List tables.
+    List { tag: u32, rules: Option<RulesId> },
+    /// Move.
+    Play { match_id: MatchId, play: Vec<u8> },
+    /// Take money out.
+    Withdraw { tag: u32, amount: Amount },
+    /// See the account.
+    Account { tag: u32 },
+    /// Prove a settled result.
+    Prove { tag: u32, match_id: MatchId },
+    /// What time it is, in Unix seconds: expiries are judged by it (R5.11).
+    Time(u64),
+}
+
+/// What a session remembers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "the variants say what their fields are")]
+pub enum Record {
+    /// The server it is bound to.
+    Server(Server),
+    /// Something happened in a match.
+    Channel { match_id: MatchId, event: channel::Event },
+    /// The account signed a statement.
+    Statement { statement: Statement, signature: Signature },
+    /// The operator signed it too.
+    Receipt { statement: Statement, signature: Signature },
+    /// An opponent's pair (R6.5).
+    Opponent(Pair),
+    /// A match is settled on the chain at depth: its records may be dropped.
+    Settled { match_id: MatchId },
+}
+
+/// What to do once a step is durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SessionEffect {
+    /// To be sent.
+    Send(ToServer),
+    /// To be shown.
+    Notify(SessionNotice),
+}
+
+/// What a player wants to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "the variants say what their fields are")]
+pub enum SessionNotice {
+    /// Logged in.
+    Ready(AccountView),
+    /// Tables in the lobby.
+    Tables { tag: u32, tables: Vec<TableInfo> },
+    /// Sat down.
+    Seated { tag: u32, table: TableId },
+    /// Left a table.
+    Left { tag: u32, table: TableId },
+    /// The seat taken under this tag is gone: its player left, or the connection did.
+    Unseated { tag: u32 },
+    /// A match was proposed for the seat taken under this tag, and agreed to.
+    Matched { tag: u32, match_id: MatchId },
+    /// Something happened in a match.
+    Match { match_id: MatchId, notice: channel::Notice },
+    /// Both parties signed a statement.
+    Receipted(Statement),
+    /// A statement is on the chain.
+    Settled { statement: Statement, batch: u32, matches: Vec<MatchId> },
+    /// A withdrawal that both parties signed: to be submitted.
+    Withdrawal { tag: u32, withdrawal: Withdrawal, account: Signature, operator: Signature },
+    /// The account.
+    Account { tag: u32, account: AccountView },
+    /// A settled result.
+    Proof { tag: u32, batch: u32, result: ResultLeaf, path: Vec<B256> },
+    /// The server said no.
+    Refused { about: About, refusal: Refusal },
+}
+
+/// A decided change that has not happened yet.
+#[derive(Debug, Default)]
+#[must_use = "a step has no effect until it is stored and committed"]
+pub struct SessionStep {
+    pub(super) records: Vec<Record>,
+    pub(super) channel: Option<ChannelChange>,
+    pub(super) changes: Vec<Change>,
+    pub(super) effects: Vec<SessionEffect>,
+}
+
+#[derive(Debug)]
+pub(super) enum ChannelChange {
+    New(Channel, Step),
+    Step(MatchId, Step),
+    Several(MatchId, Channel, Vec<ChannelEffect>),
+}
+
+/// What changes without having to be durable.
+#[derive(Debug)]
+pub(super) enum Change {
+    Waiting(u32, Waiting),
+    Seated(u32, TableId),
+    Gone(u32),
+    View(AccountView),
+    Floor(u32),
+    Now(u64),
+}
+
+impl SessionStep {
+    /// What must be durable before the step is committed.
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    pub(super) fn send(&mut self, frame: ToServer) {
+        self.effects.push(SessionEffect::Send(frame));
+    }
+
+    pub(super) fn notify(&mut self, notice: SessionNotice) {
+        self.effects.push(SessionEffect::Notify(notice));
+    }
+
+    pub(super) fn remember_events(&mut self, match_id: MatchId, step: &Step) {
+        self.records.extend(step.events().iter().map(|event| Record::Channel { match_id, event: event.clone() }));
+    }
+}
