@@ -61,6 +61,8 @@ pub(crate) struct Hub {
     pub(crate) expiries: Mutex<BTreeSet<(u64, MatchId)>>,
     pub(crate) settler: Mutex<Settler>,
     pub(crate) leavers: Mutex<Leavers>,
+    /// Connections with acknowledgements that are sent at the next tick, if nothing takes them along before.
+    pub(crate) soon: Mutex<Vec<Peer>>,
     pub(crate) next_match: AtomicU64,
     /// Newest confirmed block and its time.
     pub(crate) height: AtomicU64,
@@ -95,6 +97,7 @@ impl Hub {
             expiries: Mutex::default(),
             settler: Mutex::default(),
             leavers: Mutex::default(),
+            soon: Mutex::default(),
             next_match,
             height: AtomicU64::new(0),
             chain_time: AtomicU64::new(0),
@@ -241,6 +244,12 @@ impl Hub {
                 && lock(&account.peer).is_none()
                 && lock(&account.book).is_idle(self.moment())
         });
+    }
+
+    /// Sends the acknowledgements that nothing took along.
+    pub(crate) fn acknowledge(&self) {
+        let soon = std::mem::take(&mut *lock(&self.soon));
+        soon.iter().for_each(Peer::wake);
     }
 
     /// Seconds since 1970.

@@ -35,6 +35,8 @@ struct Queue {
     frames: Vec<Bytes>,
     bytes: usize,
     closed: Option<Closed>,
+    /// Somebody will see to it that what is queued is sent soon.
+    soon: bool,
 }
 
 /// Why nothing more is sent.
@@ -70,7 +72,29 @@ impl Peer {
 
     /// Queues an encoded frame. A peer that has too much waiting is disconnected; it resumes later.
     pub(crate) fn send_bytes(&self, frame: Bytes) {
+        self.push(&mut lock(&self.0.queue), frame);
+        self.0.wake.notify_one();
+    }
+
+    /// Queues a frame that goes out with the next one, or when [`Peer::wake`] is called: `true` asks for that.
+    ///
+    /// Acknowledgements are half of all frames, and nobody waits for one: alone they would cost a system call each.
+    pub(crate) fn send_soon(&self, frame: &ToClient) -> bool {
         let mut queue = lock(&self.0.queue);
+        self.push(&mut queue, wire::encode(frame).into());
+        !std::mem::replace(&mut queue.soon, true)
+    }
+
+    /// Sends what is queued, if anything is.
+    pub(crate) fn wake(&self) {
+        let mut queue = lock(&self.0.queue);
+        queue.soon = false;
+        if !queue.frames.is_empty() {
+            self.0.wake.notify_one();
+        }
+    }
+
+    fn push(&self, queue: &mut Queue, frame: Bytes) {
         if queue.closed.is_some() {
             return;
         }
@@ -81,8 +105,6 @@ impl Peer {
             queue.bytes += frame.len();
             queue.frames.push(frame);
         }
-        drop(queue);
-        self.0.wake.notify_one();
     }
 
     /// Ends the connection; what is queued is still sent, and the reason.

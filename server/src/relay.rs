@@ -19,6 +19,7 @@ use crate::{
     matches::{Match, Open, Phase, decode_turn, relayed},
     peer::Peer,
     store::{Change, Pending},
+    sync::lock,
 };
 
 /// Bytes of turns in one answer; leaves room for the frame around them.
@@ -72,7 +73,7 @@ impl Hub {
         let (out, bytes) = relayed(frame);
         open.tail.push_back((number, bytes.clone()));
         // Queued under the lock, so that turns are written in order.
-        let stored = Stored { found: found.clone(), author, number };
+        let stored = Stored { hub: self.clone(), found: found.clone(), author, number };
         self.store.write_one(Change::Turn(found.seq, number, bytes), stored);
         live.tell_others(&[author, seat], &out);
         Ok(())
@@ -139,6 +140,7 @@ impl Hub {
 
 /// A turn on its way to the disk.
 struct Stored {
+    hub: Arc<Hub>,
     found: Arc<Match>,
     author: Seat,
     number: u32,
@@ -152,8 +154,10 @@ impl Pending for Stored {
                 open.tail.pop_front();
             }
         }
-        if let Some(peer) = &live.peers[self.author.index()] {
-            peer.send(&ToClient::Stored { match_id: self.found.id, turn: self.number });
+        if let Some(peer) = &live.peers[self.author.index()]
+            && peer.send_soon(&ToClient::Stored { match_id: self.found.id, turn: self.number })
+        {
+            lock(&self.hub.soon).push(peer.clone());
         }
     }
 

@@ -36,7 +36,7 @@ use crate::{
 };
 use matchlock::wire::Refusal;
 
-/// How often time is looked at: proposals that lapse, batches that come of age.
+/// How often time is looked at: acknowledgements that nothing took along, proposals that lapse, batches that come of age.
 const TICK: Duration = Duration::from_millis(100);
 /// How long a graceful shutdown waits for connections to end, and for a batch.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -377,11 +377,12 @@ fn write_private(path: &Path, text: &str) -> io::Result<()> {
     file.sync_all()
 }
 
-async fn tick(hub: Arc<Hub>) {
+pub(crate) async fn tick(hub: Arc<Hub>) {
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
+        hub.acknowledge();
         hub.lapse();
         hub.expire();
         hub.answer_exits();

@@ -87,6 +87,8 @@ struct Shared {
 #[derive(Default)]
 struct Queue {
     writes: Vec<Write>,
+    /// Somebody waits for one of them.
+    urgent: bool,
     closing: bool,
 }
 
@@ -143,17 +145,17 @@ impl Store {
 
     /// Queues changes that belong together. Writes become durable in the order in which they were queued.
     pub(crate) fn write(&self, changes: Vec<Change>, stored: impl FnOnce() + Send + 'static) {
-        self.push(Write { changes: Changes::Many(changes), pending: Some(Box::new(stored)) });
+        self.push(Write { changes: Changes::Many(changes), pending: Some(Box::new(stored)) }, true);
     }
 
     /// The same, with somebody who wants to hear of a failing disk too.
     pub(crate) fn write_for(&self, changes: Vec<Change>, pending: impl Pending + 'static) {
-        self.push(Write { changes: Changes::Many(changes), pending: Some(Box::new(pending)) });
+        self.push(Write { changes: Changes::Many(changes), pending: Some(Box::new(pending)) }, true);
     }
 
-    /// Queues a single change: a turn.
+    /// Queues a single change that nobody waits for: a turn. It may be gathered with others for a moment.
     pub(crate) fn write_one(&self, change: Change, pending: impl Pending + 'static) {
-        self.push(Write { changes: Changes::One(change), pending: Some(Box::new(pending)) });
+        self.push(Write { changes: Changes::One(change), pending: Some(Box::new(pending)) }, false);
     }
 
     /// Makes changes durable and returns then. Blocks: not for the runtime's threads.
@@ -175,13 +177,14 @@ impl Store {
         }
     }
 
-    fn push(&self, write: Write) {
+    fn push(&self, write: Write, urgent: bool) {
         let mut queue = lock(&self.shared.queue);
         if queue.closing {
             return;
         }
         queue.writes.push(write);
-        if queue.writes.len() == 1 {
+        if queue.writes.len() == 1 || urgent && !queue.urgent {
+            queue.urgent |= urgent;
             self.shared.wake.notify_one();
         }
     }

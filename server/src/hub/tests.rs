@@ -47,6 +47,7 @@ impl Scene {
         let settings = Settings::default();
         let hub = Hub::new(settings, operator, Address::ZERO, [rules.clone()], disk.store(), asks).expect("opens");
         let hub = Arc::new(hub);
+        tokio::spawn(crate::server::tick(hub.clone()));
         let players = [2, 3].map(|number| Seated::new(&hub, key(number)));
         Scene { disk, hub, rules, players, _asks: asked }
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use matchlock::{abi::MatchId, account::AccountId};
-use redb::{Database, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{Database, Key, ReadableTable, Table, TableDefinition, Value, WriteTransaction};
 
 use super::records::{AccountRow, BatchRow, LeafRow, MatchRow, encode_row};
 
@@ -160,48 +160,46 @@ pub(super) fn prepare(database: &Database) -> Result<(), StoreError> {
 }
 
 /// Makes the changes, in order, in one transaction that is not committed yet.
+///
+/// A group that is all turns, as most are, opens one table.
 pub(super) fn apply<'a>(tx: &WriteTransaction, changes: impl Iterator<Item = &'a Change>) -> Result<(), StoreError> {
-    let mut turns = tx.open_table(TURNS)?;
-    let mut accounts = tx.open_table(ACCOUNTS)?;
-    let mut matches = tx.open_table(MATCHES)?;
-    let mut live = tx.open_table(LIVE)?;
-    let mut leaves = tx.open_table(LEAVES)?;
-    let mut loose = tx.open_table(LOOSE)?;
+    let (mut turns, mut accounts, mut matches, mut live) = (None, None, None, None);
+    let (mut leaves, mut loose, mut notes) = (None, None, None);
     for change in changes {
         match change {
             Change::Turn(seq, turn, bytes) => {
-                turns.insert((*seq, *turn), bytes.as_ref())?;
+                opened(&mut turns, tx, TURNS)?.insert((*seq, *turn), bytes.as_ref())?;
             }
             Change::Account(id, row) => {
-                accounts.insert(&id.0.0.0, row.as_slice())?;
+                opened(&mut accounts, tx, ACCOUNTS)?.insert(&id.0.0.0, row.as_slice())?;
             }
             Change::Match(seq, row) => {
-                matches.insert(*seq, row.as_slice())?;
+                opened(&mut matches, tx, MATCHES)?.insert(*seq, row.as_slice())?;
             }
             Change::NewMatch(seq, id, row) => {
-                matches.insert(*seq, row.as_slice())?;
+                opened(&mut matches, tx, MATCHES)?.insert(*seq, row.as_slice())?;
+                opened(&mut live, tx, LIVE)?.insert(*seq, ())?;
                 tx.open_table(MATCH_IDS)?.insert(&id.0.0, *seq)?;
-                live.insert(*seq, ())?;
             }
             Change::Ended(seq) => {
-                live.remove(*seq)?;
+                opened(&mut live, tx, LIVE)?.remove(*seq)?;
             }
             Change::Leaf(seq, row) => {
-                leaves.insert(*seq, row.as_slice())?;
-                loose.insert(*seq, ())?;
+                opened(&mut leaves, tx, LEAVES)?.insert(*seq, row.as_slice())?;
+                opened(&mut loose, tx, LOOSE)?.insert(*seq, ())?;
             }
             Change::BatchedLeaf(seq, row) => {
-                leaves.insert(*seq, row.as_slice())?;
-                loose.remove(*seq)?;
+                opened(&mut leaves, tx, LEAVES)?.insert(*seq, row.as_slice())?;
+                opened(&mut loose, tx, LOOSE)?.remove(*seq)?;
             }
             Change::Batch(number, row) => {
                 tx.open_table(BATCHES)?.insert(*number, row.as_slice())?;
             }
             Change::Note(name, Some(value)) => {
-                tx.open_table(NOTES)?.insert(name.as_str(), value.as_slice())?;
+                opened(&mut notes, tx, NOTES)?.insert(name.as_str(), value.as_slice())?;
             }
             Change::Note(name, None) => {
-                tx.open_table(NOTES)?.remove(name.as_str())?;
+                opened(&mut notes, tx, NOTES)?.remove(name.as_str())?;
             }
             Change::Meta(name, value) => {
                 tx.open_table(META)?.insert(*name, value.as_slice())?;
@@ -209,4 +207,15 @@ pub(super) fn apply<'a>(tx: &WriteTransaction, changes: impl Iterator<Item = &'a
         }
     }
     Ok(())
+}
+
+fn opened<'a, 't, K: Key + 'static, V: Value + 'static>(
+    slot: &'a mut Option<Table<'t, K, V>>,
+    tx: &'t WriteTransaction,
+    definition: TableDefinition<'_, K, V>,
+) -> Result<&'a mut Table<'t, K, V>, StoreError> {
+    if slot.is_none() {
+        *slot = Some(tx.open_table(definition)?);
+    }
+    Ok(slot.as_mut().expect("just opened"))
 }

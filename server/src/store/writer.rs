@@ -3,12 +3,15 @@
 use std::{
     sync::{Arc, PoisonError, atomic::Ordering, mpsc},
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{Pending, Shared, Write, tables};
 use crate::{store::StoreError, sync::lock};
 
+/// How long turns are gathered for one commit. They have been passed on already and nobody waits for their being stored;
+/// what somebody waits for is written at once, and takes them along.
+const GATHER: Duration = Duration::from_millis(10);
 /// How long to wait before a failing disk is tried again.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -23,12 +26,14 @@ pub(super) fn spawn(shared: Arc<Shared>) -> JoinHandle<()> {
                 .name("stored".into())
                 .spawn(move || tell.into_iter().flatten().for_each(Pending::stored))
                 .expect("the system starts a thread");
-            while let Some(mut writes) = next(&shared) {
+            let mut last = Instant::now();
+            while let Some(mut writes) = next(&shared, last) {
                 if !write(&shared, &mut writes) {
                     break;
                 }
                 let pending = writes.into_iter().filter_map(|write| write.pending).collect();
                 let _ = committed.send(pending);
+                last = Instant::now();
             }
             drop(committed);
             let _ = teller.join();
@@ -37,8 +42,8 @@ pub(super) fn spawn(shared: Arc<Shared>) -> JoinHandle<()> {
         .expect("the system starts a thread")
 }
 
-/// Everything queued, as soon as there is something; `None` at the end.
-fn next(shared: &Shared) -> Option<Vec<Write>> {
+/// Everything queued, as soon as it is to be written; `None` at the end.
+fn next(shared: &Shared, last: Instant) -> Option<Vec<Write>> {
     let mut queue = lock(&shared.queue);
     while queue.writes.is_empty() {
         if queue.closing {
@@ -46,6 +51,11 @@ fn next(shared: &Shared) -> Option<Vec<Write>> {
         }
         queue = shared.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
     }
+    while !queue.urgent && !queue.closing {
+        let Some(wait) = GATHER.checked_sub(last.elapsed()).filter(|wait| !wait.is_zero()) else { break };
+        queue = shared.wake.wait_timeout(queue, wait).unwrap_or_else(PoisonError::into_inner).0;
+    }
+    queue.urgent = false;
     Some(std::mem::take(&mut queue.writes))
 }
 
