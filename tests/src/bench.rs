@@ -3,6 +3,7 @@
 pub mod cpu;
 pub mod gas;
 pub mod load;
+pub mod moves;
 mod relay;
 
 use serde::Serialize;

@@ -34,9 +34,6 @@ use crate::{
 const STAKE: Amount = Amount::from_u64(1_000);
 /// A turn of Broadside on the wire, about.
 pub(super) const MESSAGE: usize = 420;
-/// Moves of each match that are counted.
-const MOVES: u32 = 30;
-
 /// A child process that serves until its input closes.
 pub(super) struct Served {
     child: Child,
@@ -108,15 +105,15 @@ pub async fn serve(what: &str) -> Result<(), Failure> {
 }
 
 /// A Matchlock server in another process, and players at it.
-struct Load {
-    served: Served,
+pub(super) struct Load {
+    pub(super) served: Served,
     bank: Wallet,
     games: Vec<Arc<dyn Rules>>,
-    clients: Vec<Client>,
+    pub(super) clients: Vec<Client>,
 }
 
 impl Load {
-    async fn start() -> Result<Load, Failure> {
+    pub(super) async fn start() -> Result<Load, Failure> {
         let served = Served::start("matchlock")?;
         let rpc = served.url.replacen("ws://", "http://", 1).replace("/ws", "/rpc");
         let games = matchlock_demo::games(BasisPoints::ZERO);
@@ -128,14 +125,14 @@ impl Load {
         Ok(Load { served, bank, games, clients: Vec::new() })
     }
 
-    fn game(&self, name: &str) -> Arc<dyn Rules> {
+    pub(super) fn game(&self, name: &str) -> Arc<dyn Rules> {
         self.games.iter().find(|game| game.name() == name).expect("a demo game").clone()
     }
 
     /// Players with a bankroll; they keep what they sign in memory, so that no disk but the server's counts.
-    async fn players(&mut self, count: usize) -> Result<(), Failure> {
+    pub(super) async fn players(&mut self, count: usize) -> Result<(), Failure> {
         for n in self.clients.len()..count {
-            let client = connect(&self.served.url, &self.games, key("load", n as u64)).await?;
+            let client = connect(&self.served.url, &self.games, player_key(n)).await?;
             self.bank.deposit(client.account(), Amount::from_u64(1_000_000)).await?;
             self.clients.push(client);
         }
@@ -150,7 +147,7 @@ impl Load {
     }
 
     /// An open match of two neighbours.
-    async fn open(&self, rules: &Arc<dyn Rules>, pair: usize) -> Result<[Match; 2], Failure> {
+    pub(super) async fn open(&self, rules: &Arc<dyn Rules>, pair: usize) -> Result<[Match; 2], Failure> {
         let (a, b) = (&self.clients[2 * pair], &self.clients[2 * pair + 1]);
         let spec = TableSpec { rules: rules.id(), seats: 2, stake: STAKE, clock: 600, private: true };
         let mut first = a.create(spec).await?;
@@ -158,6 +155,11 @@ impl Load {
         let second = b.join(table, Wanted { rules: rules.id(), stake: STAKE }).await?;
         Ok([first.opened().await?, second.opened().await?])
     }
+}
+
+/// The account key of a player.
+pub(super) fn player_key(n: usize) -> Key {
+    key("load", n as u64)
 }
 
 async fn connect(url: &str, games: &[Arc<dyn Rules>], signer: Key) -> Result<Client, Failure> {
@@ -227,71 +229,6 @@ async fn until_turn(game: &mut Match, turn: u32) -> Result<(), Failure> {
 fn percentile(times: &mut [Duration], percent: usize) -> f64 {
     times.sort();
     times[(times.len() * percent / 100).min(times.len() - 1)].as_secs_f64() * 1e6
-}
-
-/// `server.moves`: many matches at once, in the middle of their game; what a move costs the server's process beside what a
-/// message costs the raw relay's.
-///
-/// # Errors
-/// A server says no.
-pub async fn server_moves(matches: usize) -> Result<Vec<Row>, Failure> {
-    let mut load = Load::start().await?;
-    load.players(2 * matches).await?;
-    let rules = load.game("broadside");
-    let mut games = Vec::new();
-    for pair in 0..matches {
-        games.push(load.open(&rules, pair).await?);
-    }
-    let (cpu, began) = (load.served.cpu()?, Instant::now());
-    let mut playing = JoinSet::new();
-    for (seed, game) in games.into_iter().flatten().enumerate() {
-        let bot = bots::player(rules.name(), Strength::Easy, game.seat(), seed as u64).expect("a demo game");
-        playing.spawn(play_some(game, bot));
-    }
-    while let Some(played) = playing.join_next().await {
-        played??;
-    }
-    let moves = matches as f64 * f64::from(MOVES);
-    let (seconds, cpu) = (began.elapsed().as_secs_f64(), load.served.cpu()? - cpu);
-
-    let raw = Served::start("relay")?;
-    let mut lines = Vec::new();
-    for pair in 0..matches {
-        lines.push(relay::Pair::connect(&raw.url, pair).await?);
-    }
-    let before = raw.cpu()?;
-    let mut playing = JoinSet::new();
-    for mut line in lines {
-        playing.spawn(async move {
-            for _ in 0..MOVES {
-                line.there(MESSAGE).await?;
-            }
-            Ok::<_, Failure>(line)
-        });
-    }
-    let mut kept = Vec::new();
-    while let Some(line) = playing.join_next().await {
-        kept.push(line??);
-    }
-    let raw = (raw.cpu()? - before) / moves;
-    let each = cpu / moves;
-    Ok(vec![
-        Row { ratio: Some(raw / each), limit: Some(0.5), ..Row::report("server.moves", moves / seconds, "moves/s") },
-        Row::over("server.moves.cpu", each * 1e6, "us/move", raw * 1e6, 2.0),
-        Row::report("server.relay.cpu", raw * 1e6, "us/message"),
-    ])
-}
-
-async fn play_some(mut game: Match, mut bot: Box<dyn bots::Player>) -> Result<Match, Failure> {
-    loop {
-        if game.snapshot().state.turn >= MOVES {
-            return Ok(game);
-        }
-        if let Some(position) = game.my_position() {
-            game.play(bot.choose(&position, game.seat())?).await?;
-        }
-        game.event().await.ok_or("the client closed")?;
-    }
 }
 
 /// `server.match.memory`: what an open match costs the server that nobody moves in, as the slope between two numbers of them.

@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use matchlock::game::BasisPoints;
-use matchlock_tests::bench::{Row, cpu, gas, load};
+use matchlock_tests::bench::{Row, cpu, gas, load, moves};
 
 /// Measures Matchlock.
 #[derive(Parser)]
@@ -58,7 +58,7 @@ async fn main() {
         rows.into_iter().for_each(print);
     }
     if wanted("server.moves") {
-        let rows = load::server_moves(options.matches).await.unwrap_or_else(|error| fail("server.moves", &error));
+        let rows = moves::server_moves(options.matches).await.unwrap_or_else(|error| fail("server.moves", &error));
         rows.into_iter().for_each(print);
     }
     if wanted("server.match.memory") {
