@@ -200,7 +200,7 @@ impl World {
         config.settings.settle_age = plan.settle_age;
         let funder = plan.funder.clone();
         if let Some(rpc) = &plan.rpc {
-            let operator = Key::from_bytes(&random())?;
+            let operator = Key::random()?;
             send(rpc, &plan.funder, operator.address(), U256::from(10u64.pow(18))).await?;
             let deployment = deploy(rpc, &operator, arena_config()).await?;
             let wallet = LocalWallet::new(HttpProvider::new(rpc)?, plan.funder.clone());
@@ -274,7 +274,7 @@ pub async fn newcomer(
     file: PathBuf,
     (bankroll, pocket): (Amount, U256),
 ) -> Result<Newcomer, Failure> {
-    let (wallet_key, account_key) = (Key::from_bytes(&random())?, Key::from_bytes(&random())?);
+    let (wallet_key, account_key) = (Key::random()?, Key::random()?);
     let owner = wallet_key.address();
     send(rpc, funder, owner, pocket + U256::from(bankroll.units())).await?;
     let wallet = LocalWallet::new(HttpProvider::new(rpc)?, wallet_key);
