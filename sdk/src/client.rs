@@ -41,19 +41,20 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 pub use matches::{GameMatch, Match, MatchEvent, Snapshot};
 pub use store::{MemoryStore, RedbStore, Store, StoreError};
 
+pub use crate::chain::SignedWithdrawal;
 use crate::{
-    abi::{MatchId, Withdrawal},
+    abi::MatchId,
     account::{AccountId, Player},
     game::{Amount, BasisPoints, Game},
     rules::{GameRules, Rules, RulesError, RulesId},
     session::{Session, SessionError, SessionInput, SessionNotice, Wanted},
-    sign::{Signature, Signer},
+    sign::Signer,
     wire::{AccountView, Refusal, ResultLeaf, TableId, TableInfo, TableSpec, Welcome},
 };
 
 /// What a client needs.
 pub struct ClientConfig<S> {
-    /// The server's WebSocket address, `ws://host:port/ws`.
+    /// The server's WebSocket address: `ws://host:port/ws`.
     pub url: String,
     /// The wallet that gets the money.
     pub owner: Address,
@@ -128,19 +129,6 @@ impl Seats {
     pub fn spec(self, rules: RulesId) -> TableSpec {
         TableSpec { rules, seats: self.seats, stake: self.stake, clock: self.clock, private: self.private }
     }
-}
-
-/// A withdrawal that both parties signed; anybody may submit it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SignedWithdrawal {
-    /// Whose.
-    pub player: Player,
-    /// What was signed.
-    pub withdrawal: Withdrawal,
-    /// By the account.
-    pub account: Signature,
-    /// By the operator.
-    pub operator: Signature,
 }
 
 /// A settled result with its proof.
@@ -348,8 +336,9 @@ impl Client {
         }
     }
 
-    /// A withdrawal of this much, signed by both parties; the money moves once it is submitted to the arena. The
-    /// server settles first what is not on the chain yet.
+    /// A withdrawal of this much, signed by both parties; the money moves once
+    /// [`ArenaChain::withdraw`](crate::chain::ArenaChain::withdraw) submits it. The server settles first what is not on the
+    /// chain yet.
     ///
     /// # Errors
     /// More than is available, or the server says no.

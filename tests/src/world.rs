@@ -9,10 +9,10 @@ use std::{
 use alloy_primitives::{Address, B256, U256};
 use matchlock::{
     chain::{ArenaChain, HttpProvider, LocalWallet, Provider, TxOutcome},
-    client::{Client, ClientConfig, Match, MatchEvent, RedbStore, SignedWithdrawal},
+    client::{Client, ClientConfig, ClientError, Match, MatchEvent, RedbStore},
     game::{Amount, BasisPoints, Seat},
     rules::Rules,
-    session::{Session, Wanted},
+    session::Wanted,
     sign::{Key, Signer},
     transcript::Transcript,
     wire::TableSpec,
@@ -423,8 +423,8 @@ impl PlayerClient {
         if amount == Amount::ZERO {
             return Ok(amount);
         }
-        let SignedWithdrawal { player, withdrawal, account, operator } = self.client.withdraw(amount).await?;
-        let outcome = self.wallet.withdraw(player, &withdrawal, &account, &operator).await?;
+        let signed = self.client.withdraw(amount).await?;
+        let outcome = self.wallet.withdraw(&signed).await?;
         self.paid(&outcome);
         Ok(amount)
     }

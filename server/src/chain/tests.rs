@@ -17,7 +17,7 @@ use matchlock::{
     account::{AccountId, Player, SettledSet},
     chain::{
         Answer, ArenaChain, ArenaError, CallError, ContractError, HttpProvider, LocalWallet, Provider, ProviderError,
-        Rpc,
+        Rpc, SignedWithdrawal,
     },
     game::Amount,
     settle,
@@ -391,11 +391,13 @@ async fn money_goes_in_and_comes_out_by_both_roads() {
     let withdrawal = Withdrawal { account, total: amount(400), deadline, receipt };
     let by_account = sign(&account_key, &domain, withdrawal.struct_hash());
     let by_operator = sign(&operator(), &domain, withdrawal.struct_hash());
-    let error = arena.withdraw(player, &withdrawal, &by_account, &by_account).await.expect_err("unsigned");
+    let signed = SignedWithdrawal { player, withdrawal, account: by_account, operator: by_operator };
+    let unsigned = SignedWithdrawal { operator: by_account, ..signed };
+    let error = arena.withdraw(&unsigned).await.expect_err("unsigned");
     let CallError::Refused(revert) = &error else { panic!("{error}") };
     assert!(matches!(revert.contract(), Some(ContractError::BadSignature(_))), "{error}");
-    arena.withdraw(player, &withdrawal, &by_account, &by_operator).await.expect("paid");
-    let error = arena.withdraw(player, &withdrawal, &by_account, &by_operator).await.expect_err("paid already");
+    arena.withdraw(&signed).await.expect("paid");
+    let error = arena.withdraw(&signed).await.expect_err("paid already");
     assert_eq!(error.to_string(), "there is nothing new to pay");
     assert_eq!(arena.account(account).await.expect("read").payable(), amount(600));
 
