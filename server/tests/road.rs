@@ -194,7 +194,7 @@ async fn the_embedded_chain_serves_everything_on_one_port() {
     let a = wallet.log_in(&server, &[]).await;
     assert_eq!(a.view.available, amount(500));
     assert!(common::get(&server, "/health").await.contains("\"ok\":true"));
-    assert!(common::get(&server, "/games").await.contains("tic-tac-toe"));
+    assert!(common::get(&server, "/games").await.contains("tictactoe"));
     assert!(common::get(&server, "/").await.contains(&format!("{:?}", domain.arena)));
     server.shutdown().await;
 
