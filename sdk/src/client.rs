@@ -54,7 +54,7 @@ use crate::{
 
 /// What a client needs.
 pub struct ClientConfig<S> {
-    /// The server's WebSocket address: `ws://host:port/ws`.
+    /// The server's WebSocket address: `ws://host:port/ws`, or `wss://host/ws` with the feature `tls`.
     pub url: String,
     /// The wallet that gets the money.
     pub owner: Address,
@@ -153,6 +153,12 @@ pub enum ClientError {
         url: String,
         /// In the system's words.
         reason: String,
+    },
+    /// The address is `wss://`, and this build has no TLS.
+    #[error("this build has no TLS for {url}: build `matchlock` with the feature `tls`")]
+    NoTls {
+        /// Where.
+        url: String,
     },
     /// The server speaks another protocol, or none.
     #[error("{0} is no Matchlock server of this version")]
@@ -401,5 +407,24 @@ impl Client {
 
     async fn send(&self, command: Command) -> Result<(), ClientError> {
         self.commands.send(command).await.map_err(|_| ClientError::Closed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(not(feature = "tls"))]
+    #[tokio::test]
+    async fn without_tls_a_server_behind_it_is_refused_before_anything_is_sent() {
+        let config = ClientConfig {
+            url: "wss://127.0.0.1:1/ws".into(),
+            owner: Address::ZERO,
+            signer: Arc::new(crate::sign::Key::random().expect("randomness")),
+            rules: Vec::new(),
+            store: MemoryStore::default(),
+        };
+        let Err(error) = Client::connect(config).await else { panic!("nobody is there") };
+        assert!(matches!(&error, ClientError::NoTls { url } if url == "wss://127.0.0.1:1/ws"), "{error}");
     }
 }
