@@ -32,7 +32,7 @@ mod actor;
 mod matches;
 mod store;
 
-use std::{boxed::Box, sync::Arc, vec::Vec};
+use std::{boxed::Box, sync::Arc, time::Duration, vec::Vec};
 
 use alloc::string::String;
 use alloy_primitives::{Address, B256};
@@ -342,6 +342,42 @@ impl Client {
         }
     }
 
+    /// Waits until at least this much, in the asset's smallest unit, may be staked or withdrawn: until a deposit counts, which
+    /// is once it is as deep on the chain as the server wants, or until a match's stake and winnings are back. The
+    /// connection may come and go meanwhile. This waits for as long as it takes; bound it with `tokio::time::timeout`.
+    ///
+    /// # Errors
+    /// The server says no, or the client is closed.
+    pub async fn until_available(&self, amount: Amount) -> Result<AccountView, ClientError> {
+        let mut changes = Changes::of(self);
+        loop {
+            match self.account_view().await {
+                Ok(view) if view.available >= amount => return Ok(view),
+                // Offline, the client reconnects by itself.
+                Ok(_) | Err(ClientError::Unreachable { .. }) => changes.next().await,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Waits until both parties have signed a statement that contains every match of this client: nothing is in play, and
+    /// nothing that was played can be lost with the server. It need not be on the chain yet. This waits for as long as an
+    /// opponent lets a match wait; bound it with `tokio::time::timeout`.
+    ///
+    /// # Errors
+    /// The client is closed.
+    pub async fn until_receipted(&self) -> Result<(), ClientError> {
+        let mut changes = Changes::of(self);
+        let receipted = |session: &Session| {
+            let set = session.receipt().map(|(statement, _)| statement.set).unwrap_or_default();
+            session.channels().all(|channel| set.contains(channel.index()))
+        };
+        while !self.look(receipted).await? {
+            changes.next().await;
+        }
+        Ok(())
+    }
+
     /// A withdrawal of this much, signed by both parties; the money moves once
     /// [`ArenaChain::withdraw`](crate::chain::ArenaChain::withdraw) submits it. The server settles first what is not on the
     /// chain yet.
@@ -410,9 +446,41 @@ impl Client {
     }
 }
 
+/// What tells a waiting caller to look again. It listens from the start, so that nothing happens unheard between a look
+/// and the wait.
+struct Changes {
+    events: broadcast::Receiver<ClientEvent>,
+    link: watch::Receiver<Link>,
+}
+
+impl Changes {
+    /// Some things happen without a word, such as a withdrawal that lapses.
+    const UNHEARD: Duration = Duration::from_secs(5);
+
+    fn of(client: &Client) -> Changes {
+        Changes { events: client.events(), link: client.link() }
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.events.recv() => {}
+            _ = self.link.changed() => {}
+            () = tokio::time::sleep(Changes::UNHEARD) => {}
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Waiting may be a task of its own.
+    #[test]
+    fn waits_may_be_spawned() {
+        fn spawned(_: fn(&'static Client) -> Box<dyn Future<Output = ()> + Send>) {}
+        spawned(|client| Box::new(async { drop(client.until_available(Amount::ZERO).await) }));
+        spawned(|client| Box::new(async { drop(client.until_receipted().await) }));
+    }
 
     #[cfg(not(feature = "tls"))]
     #[tokio::test]

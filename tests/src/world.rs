@@ -144,6 +144,9 @@ pub struct Newcomer {
     games: Vec<Arc<dyn Rules>>,
 }
 
+/// How long anything may take that a test or a demonstration waits for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Waits until there is what is looked for, and not for ever.
 ///
 /// # Errors
@@ -152,7 +155,7 @@ pub async fn eventually<T>(
     what: &str,
     mut look: impl AsyncFnMut() -> Result<Option<T>, Failure>,
 ) -> Result<T, Failure> {
-    let patience = Instant::now() + Duration::from_secs(60);
+    let patience = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = look().await? {
             return Ok(found);
@@ -162,6 +165,15 @@ pub async fn eventually<T>(
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// What comes of waiting by itself, and not for ever.
+///
+/// # Errors
+/// It fails, or a minute has passed.
+pub async fn in_time<T>(what: &str, waiting: impl Future<Output = Result<T, ClientError>>) -> Result<T, Failure> {
+    let found = tokio::time::timeout(PATIENCE, waiting).await;
+    Ok(found.map_err(|_| format!("in vain: {what}"))??)
 }
 
 /// A chain of its own, that a server's end does not end; it goes with the test's runtime. Its JSON-RPC.
@@ -335,7 +347,7 @@ impl Newcomer {
     pub async fn with(self, client: Client) -> Result<PlayerClient, Failure> {
         let Newcomer { wallet, owner, key, file, deposited, pocket, gas_paid, games: _ } = self;
         let player = PlayerClient { client, wallet, owner, key, file, deposited, pocket, gas_paid };
-        player.until(deposited).await?;
+        in_time("the deposit at the server", player.client.until_available(deposited)).await?;
         Ok(player)
     }
 }
@@ -381,15 +393,6 @@ impl PlayerClient {
         U256::from((self.deposited.signed() + delta).unsigned_abs()) + self.pocket - self.gas_paid
     }
 
-    /// Waits until the server counts this much as available.
-    async fn until(&self, available: Amount) -> Result<(), Failure> {
-        eventually("the deposit at the server", async || {
-            let view = self.client.account_view().await?;
-            Ok((view.available >= available).then_some(()))
-        })
-        .await
-    }
-
     /// Waits until the server of now answers.
     ///
     /// # Errors
@@ -403,14 +406,7 @@ impl PlayerClient {
     /// # Errors
     /// They do not.
     pub async fn at_rest(&self) -> Result<(), Failure> {
-        eventually("a receipt for everything played", async || {
-            let rests = |session: &Session| {
-                let set = session.receipt().map(|(statement, _)| statement.set).unwrap_or_default();
-                session.channels().all(|channel| set.contains(channel.index()))
-            };
-            Ok(self.client.look(rests).await?.then_some(()))
-        })
-        .await
+        in_time("a receipt for everything played", self.client.until_receipted()).await
     }
 
     /// Withdraws everything.
