@@ -127,9 +127,11 @@ impl SettledSet {
         still_open & !older.pending == 0
     }
 
-    /// Whether no bit stands for a match before the first.
+    /// Whether this is the one spelling of the set that may be signed (R6.7): `through` is the highest settled index + 1, so
+    /// that bit 0 of `pending` is clear, and no bit stands for a match before the first.
     pub fn is_canonical(&self) -> bool {
-        self.through < MAX_THROUGH && self.pending.checked_shr(self.through).unwrap_or(0) == 0
+        let before_the_first = self.pending.checked_shr(self.through).unwrap_or(0);
+        self.through < MAX_THROUGH && before_the_first == 0 && self.pending & 1 == 0
     }
 }
 
@@ -181,8 +183,22 @@ mod tests {
             };
             let (a, b) = (random(), random());
             let strict = members(&a) != members(&b) && members(&a).is_superset(&members(&b));
-            // A set whose newest match is open has a second spelling with a larger `through`; ours never does.
+            // A set whose newest match is open has a second spelling with a larger `through`, which nobody signs.
             assert_eq!(a.exceeds(&b), strict, "seed {seed}: {a:?} {b:?}");
+        }
+    }
+
+    #[test]
+    fn a_set_has_one_spelling() {
+        let set = SettledSet { through: 3, pending: 0b010 };
+        assert!(set.is_canonical() && set.exceeds(&SettledSet::default()));
+        let open_above = SettledSet { through: 4, pending: 0b101 };
+        assert_eq!(members(&set), members(&open_above));
+        let before_the_first = SettledSet { through: 3, pending: 0b1000 };
+        let too_many = SettledSet { through: MAX_THROUGH, pending: 0 };
+        for other in [open_above, before_the_first, too_many] {
+            assert!(!other.is_canonical(), "{other:?}");
+            assert!(!other.exceeds(&SettledSet::default()), "{other:?} is not to be signed");
         }
     }
 

@@ -30,7 +30,7 @@ use std::{
     boxed::Box,
     fmt,
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
     vec::Vec,
 };
 
@@ -41,19 +41,20 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 pub use matches::{GameMatch, Match, MatchEvent, Snapshot};
 pub use store::{MemoryStore, RedbStore, Store, StoreError};
 
+pub use crate::chain::SignedWithdrawal;
 use crate::{
-    abi::{MatchId, Withdrawal},
+    abi::MatchId,
     account::{AccountId, Player},
     game::{Amount, BasisPoints, Game},
     rules::{GameRules, Rules, RulesError, RulesId},
     session::{Session, SessionError, SessionInput, SessionNotice, Wanted},
-    sign::{Signature, Signer},
+    sign::Signer,
     wire::{AccountView, Refusal, ResultLeaf, TableId, TableInfo, TableSpec, Welcome},
 };
 
 /// What a client needs.
 pub struct ClientConfig<S> {
-    /// The server's WebSocket address, `ws://host:port/ws`.
+    /// The server's WebSocket address: `ws://host:port/ws`, or `wss://host/ws` with the feature `tls`.
     pub url: String,
     /// The wallet that gets the money.
     pub owner: Address,
@@ -172,19 +173,6 @@ impl Seats {
     }
 }
 
-/// A withdrawal that both parties signed; anybody may submit it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SignedWithdrawal {
-    /// Whose.
-    pub player: Player,
-    /// What was signed.
-    pub withdrawal: Withdrawal,
-    /// By the account.
-    pub account: Signature,
-    /// By the operator.
-    pub operator: Signature,
-}
-
 /// A settled result with its proof.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proof {
@@ -207,6 +195,12 @@ pub enum ClientError {
         url: String,
         /// In the system's words.
         reason: String,
+    },
+    /// The address is `wss://`, and this build has no TLS.
+    #[error("this build has no TLS for {url}: build `matchlock` with the feature `tls`")]
+    NoTls {
+        /// Where.
+        url: String,
     },
     /// The server speaks another protocol, or none.
     #[error("{0} is no Matchlock server of this version")]
@@ -390,8 +384,45 @@ impl Client {
         }
     }
 
-    /// A withdrawal of this much, signed by both parties; the money moves once it is submitted to the arena. The
-    /// server settles first what is not on the chain yet.
+    /// Waits until at least this much, in the asset's smallest unit, may be staked or withdrawn: until a deposit counts, which
+    /// is once it is as deep on the chain as the server wants, or until a match's stake and winnings are back. The
+    /// connection may come and go meanwhile. This waits for as long as it takes; bound it with `tokio::time::timeout`.
+    ///
+    /// # Errors
+    /// The server says no, or the client is closed.
+    pub async fn until_available(&self, amount: Amount) -> Result<AccountView, ClientError> {
+        let mut changes = Changes::of(self);
+        loop {
+            match self.account_view().await {
+                Ok(view) if view.available >= amount => return Ok(view),
+                // Offline, the client reconnects by itself.
+                Ok(_) | Err(ClientError::Unreachable { .. }) => changes.next().await,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Waits until both parties have signed a statement that contains every match of this client: nothing is in play, and
+    /// nothing that was played can be lost with the server. It need not be on the chain yet. This waits for as long as an
+    /// opponent lets a match wait; bound it with `tokio::time::timeout`.
+    ///
+    /// # Errors
+    /// The client is closed.
+    pub async fn until_receipted(&self) -> Result<(), ClientError> {
+        let mut changes = Changes::of(self);
+        let receipted = |session: &Session| {
+            let set = session.receipt().map(|(statement, _)| statement.set).unwrap_or_default();
+            session.channels().all(|channel| set.contains(channel.index()))
+        };
+        while !self.look(receipted).await? {
+            changes.next().await;
+        }
+        Ok(())
+    }
+
+    /// A withdrawal of this much, signed by both parties; the money moves once
+    /// [`ArenaChain::withdraw`](crate::chain::ArenaChain::withdraw) submits it. The server settles first what is not on the
+    /// chain yet.
     ///
     /// # Errors
     /// More than is available, or the server says no.
@@ -454,5 +485,51 @@ impl Client {
 
     async fn send(&self, command: Command) -> Result<(), ClientError> {
         self.commands.send(command).await.map_err(|_| ClientError::Closed)
+    }
+}
+
+/// What tells a waiting caller to look again. It listens from the start, so that nothing happens unheard between a look
+/// and the wait.
+struct Changes {
+    events: broadcast::Receiver<ClientEvent>,
+    link: watch::Receiver<Link>,
+}
+
+impl Changes {
+    /// Some things happen without a word, such as a withdrawal that lapses.
+    const UNHEARD: Duration = Duration::from_secs(5);
+
+    fn of(client: &Client) -> Changes {
+        Changes { events: client.events(), link: client.link() }
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.events.recv() => {}
+            _ = self.link.changed() => {}
+            () = tokio::time::sleep(Changes::UNHEARD) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Waiting may be a task of its own.
+    #[test]
+    fn waits_may_be_spawned() {
+        fn spawned(_: fn(&'static Client) -> Box<dyn Future<Output = ()> + Send>) {}
+        spawned(|client| Box::new(async { drop(client.until_available(Amount::ZERO).await) }));
+        spawned(|client| Box::new(async { drop(client.until_receipted().await) }));
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[tokio::test]
+    async fn without_tls_a_server_behind_it_is_refused_before_anything_is_sent() {
+        let key = crate::sign::Key::random().expect("randomness");
+        let config = ClientConfig::new("wss://127.0.0.1:1/ws", Address::ZERO, key, Vec::new(), MemoryStore::default());
+        let Err(error) = Client::connect(config).await else { panic!("nobody is there") };
+        assert!(matches!(&error, ClientError::NoTls { url } if url == "wss://127.0.0.1:1/ws"), "{error}");
     }
 }

@@ -21,7 +21,7 @@ pub enum Illegal {
 const LINES: [[usize; 3]; 8] = [[0, 1, 2], [3, 4, 5], [6, 7, 8], [0, 3, 6], [1, 4, 7], [2, 5, 8], [0, 4, 8], [2, 4, 6]];
 
 impl Game for TicTacToe {
-    const NAME: &'static str = "tic-tac-toe";
+    const NAME: &'static str = "tictactoe";
     type Board = [Option<Seat>; 9];
     type Move = u8;
     type Error = Illegal;

@@ -34,7 +34,7 @@
 //!
 //! - `std` (default): the dependencies' own `std`. Leave it out for `wasm32-unknown-unknown`.
 //! - `client`: the native client and access to a chain, on tokio.
-//! - `tls`: `https://` RPC endpoints.
+//! - `tls`: `https://` RPC endpoints and `wss://` servers.
 //!
 //! # What it does not do
 //!

@@ -68,6 +68,15 @@ pub struct SignerError {
     pub reason: alloc::string::String,
 }
 
+/// The system gave no randomness, so no key was made. Nothing is wrong with the program: look at the system.
+#[cfg(feature = "client")]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the system has no randomness to make a key of: {reason}")]
+pub struct NoRandomness {
+    /// In the system's words.
+    pub reason: alloc::string::String,
+}
+
 /// A key in memory.
 #[derive(Clone)]
 pub struct Key {
@@ -84,6 +93,23 @@ impl Key {
         let key = SigningKey::from_bytes(&bytes.0.into()).map_err(|_| SignatureError::Malformed)?;
         let address = address_of(key.verifying_key());
         Ok(Key { key, address })
+    }
+
+    /// A new key, of the system's randomness. Keep [`Key::to_bytes`]: nothing else brings it back.
+    ///
+    /// # Errors
+    /// The system has no randomness.
+    #[cfg(feature = "client")]
+    pub fn random() -> Result<Key, NoRandomness> {
+        loop {
+            let mut bytes = B256::ZERO;
+            getrandom::fill(&mut bytes.0)
+                .map_err(|error| NoRandomness { reason: alloc::string::ToString::to_string(&error) })?;
+            // All but a few of 2^256 numbers are keys.
+            if let Ok(key) = Key::from_bytes(&bytes) {
+                return Ok(key);
+            }
+        }
     }
 
     /// The 32 bytes again, for a store.

@@ -5,7 +5,6 @@
 
 use std::{error::Error, path::Path};
 
-use alloy_primitives::B256;
 use matchlock::{
     account::Player,
     chain::{ArenaChain, HttpProvider, LocalWallet},
@@ -67,6 +66,8 @@ impl Game for Nim {
     }
 }
 
+const NIM: Nim = Nim { sticks: 21 };
+
 /// Leaves a multiple of four where it can, and takes anything where it cannot.
 struct Sensible(Dice);
 
@@ -79,7 +80,11 @@ impl Bot<Nim> for Sensible {
     }
 }
 
-const NIM: Nim = Nim { sticks: 21 };
+// In a project of your own this is a test.
+fn nim_is_fit_to_be_played_for_money() {
+    check(&NIM, 0..100, |seat, seed| Box::new(Sensible(Dice::new(seed * 2 + u64::from(seat.0))))).unwrap();
+}
+
 const STAKE: Amount = Amount::from_u64(1_000_000);
 const BANKROLL: Amount = Amount::from_u64(5_000_000);
 
@@ -91,8 +96,7 @@ const WALLETS: [&str; 2] = [
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // In a project of your own this is a test.
-    check(&NIM, 0..100, |seat, seed| Box::new(Sensible(Dice::new(seed * 2 + u64::from(seat.0)))))?;
+    nim_is_fit_to_be_played_for_money();
 
     let folder = tempfile::tempdir()?;
     let fee = BasisPoints::new(100)?;
@@ -111,7 +115,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 async fn player(server: &Server, fee: BasisPoints, wallet: &str, store: &Path) -> Result<(), Box<dyn Error>> {
     // The wallet pays in; the account key plays. A real client keeps the account key beside its store.
     let wallet = Key::from_bytes(&wallet.parse()?)?;
-    let account_key = random_key()?;
+    let account_key = Key::random()?;
     let player = Player { owner: wallet.address(), key: account_key.address() };
     let rpc = server.rpc_url().ok_or("the embedded chain has an endpoint")?;
     let arena = ArenaChain::connect(LocalWallet::new(HttpProvider::new(&rpc)?, wallet), server.domain().arena).await?;
@@ -124,9 +128,8 @@ async fn player(server: &Server, fee: BasisPoints, wallet: &str, store: &Path) -
     if client.welcome().domain != arena.domain() || client.welcome().operator != arena.info().operator {
         return Err("the server settles elsewhere".into());
     }
-    while client.account_view().await?.available < STAKE {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+    // A deposit counts once it is as deep on the chain as the server wants.
+    client.until_available(BANKROLL).await?;
 
     let mut game = client.quick(&NIM, fee, Seats::two(STAKE)).await?;
     let mut bot = Sensible(Dice::new(7));
@@ -137,7 +140,7 @@ async fn player(server: &Server, fee: BasisPoints, wallet: &str, store: &Path) -
         }
         match game.event().await.ok_or("the client closed")? {
             MatchEvent::Faulted(evidence) => return Err(format!("{}: {}", evidence.seat, evidence.fault).into()),
-            MatchEvent::Concluded => transcript = Some(game.inner().transcript().await?),
+            MatchEvent::Concluded => transcript = Some(game.transcript().await?),
             MatchEvent::Settled { batch } => break println!("{}: settled in batch {batch}", game.seat()),
             _ => {}
         }
@@ -147,14 +150,8 @@ async fn player(server: &Server, fee: BasisPoints, wallet: &str, store: &Path) -
     println!("{}: {} turns, payouts {:?}", game.seat(), verdict.turns, verdict.payouts);
     let everything = client.account_view().await?.available;
     let signed = client.withdraw(everything).await?;
-    arena.withdraw(signed.player, &signed.withdrawal, &signed.account, &signed.operator).await?;
+    arena.withdraw(&signed).await?;
     println!("{}: withdrew {everything} wei of the {BANKROLL} paid in", game.seat());
     client.close().await;
     Ok(())
-}
-
-fn random_key() -> Result<Key, Box<dyn Error>> {
-    let mut bytes = B256::ZERO;
-    getrandom::fill(&mut bytes.0)?;
-    Ok(Key::from_bytes(&bytes)?)
 }

@@ -9,11 +9,13 @@ use matchlock::account::AccountId;
 use tokio::sync::mpsc;
 
 use crate::{
-    chain::{At, Chain, ChainError, ChainEvent, ChainUpdate, Concluded, Outbox, OutboxError, Outcomes, Sender},
+    chain::{
+        At, Chain, ChainError, ChainEvent, ChainUpdate, Concluded, Outbox, OutboxError, Outcomes, PoolNotice, Sender,
+    },
     chain::{Submission, SubmitError, Watch},
     hub::Hub,
     ledger::Ask,
-    store::{AppliedClaim, Change},
+    store::{AppliedClaim, Change, StoreError},
     sync::lock,
 };
 
@@ -127,8 +129,10 @@ impl Follow {
         if update.reread_all {
             self.reread().await?;
         }
-        hub.operator.set_pool(&self.chain.pool(At::Confirmed).await?);
-        Ok(())
+        if let Some(notice) = update.pool_notice {
+            hub.note_pool(notice);
+        }
+        hub.read_pool(&self.chain).await
     }
 
     /// Reads every account in memory again.
@@ -147,8 +151,7 @@ pub(crate) async fn read_accounts(hub: &Arc<Hub>, chain: &Chain, ids: &[AccountI
             }
         }
     }
-    hub.operator.set_pool(&chain.pool(At::Confirmed).await?);
-    Ok(())
+    hub.read_pool(chain).await
 }
 
 async fn submit(sender: Sender, submission: Submission) {
@@ -164,7 +167,33 @@ async fn submit(sender: Sender, submission: Submission) {
     }
 }
 
+/// The note of what the operator has announced to withdraw from the pool.
+const NOTICE: &str = "pool-notice";
+
 impl Hub {
+    /// The operator announced a withdrawal: remembered, because the chain's views do not tell it.
+    fn note_pool(&self, notice: PoolNotice) {
+        let bytes = postcard::to_allocvec(&notice).expect("a notice always encodes");
+        self.store.write(vec![Change::Meta(NOTICE, bytes)], || {});
+        *lock(&self.notice) = notice;
+    }
+
+    /// Takes over what an earlier run noted.
+    pub(crate) fn restore_notice(&self) -> Result<(), StoreError> {
+        if let Some(bytes) = self.store.meta(NOTICE)? {
+            *lock(&self.notice) = postcard::from_bytes(&bytes).map_err(|_| StoreError::Damaged)?;
+        }
+        Ok(())
+    }
+
+    /// Reads the pool from the chain.
+    async fn read_pool(&self, chain: &Chain) -> Result<(), ChainError> {
+        let pool = chain.pool(At::Confirmed).await?;
+        let notice = *lock(&self.notice);
+        self.operator.set_pool(&pool, notice, self.chain_time.load(Ordering::Relaxed));
+        Ok(())
+    }
+
     /// The chain has applied an outcome: its seats have a claim until their statements are settled (R6.10).
     fn applied(&self, concluded: &Concluded) {
         let Ok(Some((_, row))) = self.store.match_by_id(concluded.match_id) else { return };

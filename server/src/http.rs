@@ -134,6 +134,7 @@ async fn health(State(app): State<App>) -> Response {
         },
         "pool": {
             "equity": pool.equity.to_string(),
+            "announced": pool.announced.to_string(),
             "unsettled_gains": pool.unsettled.to_string(),
             "open_matches": pool.open.to_string(),
             "free": pool.free().to_string(),

@@ -29,6 +29,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     account::{Account, Moment},
+    chain::PoolNotice,
     leave::Leavers,
     ledger::{Ask, ChainAccount},
     lobby::Lobby,
@@ -61,6 +62,8 @@ pub(crate) struct Hub {
     pub(crate) expiries: Mutex<BTreeSet<(u64, MatchId)>>,
     pub(crate) settler: Mutex<Settler>,
     pub(crate) leavers: Mutex<Leavers>,
+    /// What the operator has announced to withdraw from the pool.
+    pub(crate) notice: Mutex<PoolNotice>,
     /// Connections with acknowledgements that are sent at the next tick, if nothing takes them along before.
     pub(crate) soon: Mutex<Vec<Peer>>,
     pub(crate) next_match: AtomicU64,
@@ -97,6 +100,7 @@ impl Hub {
             expiries: Mutex::default(),
             settler: Mutex::default(),
             leavers: Mutex::default(),
+            notice: Mutex::default(),
             soon: Mutex::default(),
             next_match,
             height: AtomicU64::new(0),

@@ -10,7 +10,7 @@ use matchlock::{
 };
 use serde::Serialize;
 
-use crate::{account::Book, ledger::Pool, sync::lock};
+use crate::{account::Book, chain::PoolNotice, ledger::Pool, sync::lock};
 
 /// The operator's key, where its signatures count, and what they promise.
 pub(crate) struct Operator {
@@ -26,6 +26,8 @@ pub(crate) struct Operator {
 pub struct PoolBook {
     /// Equity on the chain, at depth, less what it owes there.
     pub equity: u128,
+    /// What the operator has announced to withdraw: gone from the announcement on.
+    pub announced: u128,
     /// Winnings that are not settled yet, losses not counted against them.
     pub unsettled: u128,
     /// The most that can be won in open matches.
@@ -35,7 +37,7 @@ pub struct PoolBook {
 impl PoolBook {
     /// What can still be promised.
     pub fn free(&self) -> u128 {
-        self.equity.saturating_sub(self.unsettled).saturating_sub(self.open)
+        self.equity.saturating_sub(self.announced).saturating_sub(self.unsettled).saturating_sub(self.open)
     }
 }
 
@@ -79,9 +81,11 @@ impl Operator {
         *lock(&self.pool)
     }
 
-    /// What the chain says of the pool now.
-    pub(crate) fn set_pool(&self, pool: &Pool) {
-        lock(&self.pool).equity = pool.equity.units().saturating_sub(pool.owed);
+    /// What the chain says of the pool now; a notice that lapsed counts no more.
+    pub(crate) fn set_pool(&self, pool: &Pool, notice: PoolNotice, chain_time: u64) {
+        let mut book = lock(&self.pool);
+        book.equity = pool.equity.units().saturating_sub(pool.owed);
+        book.announced = if notice.until > chain_time { notice.amount.units() } else { 0 };
     }
 
     /// Promises the largest gains of a match (R6.6).
@@ -119,4 +123,26 @@ impl Operator {
 pub(crate) fn largest_gain(terms: &MatchTerms) -> u128 {
     let pot: u128 = terms.stakes.iter().map(|stake| stake.units()).sum();
     pot - terms.stakes.iter().map(|stake| stake.units()).min().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::B256;
+    use matchlock::game::Amount;
+
+    use super::*;
+
+    #[test]
+    fn an_announced_withdrawal_guarantees_nothing_until_it_lapses() {
+        let key = Key::from_bytes(&B256::repeat_byte(1)).expect("a key");
+        let operator = Operator::new(key, Domain { chain_id: 1, arena: Address::repeat_byte(7), salt: B256::ZERO });
+        let pool = Pool { equity: Amount::from_u64(100), owed: 10, batches: 0 };
+        let notice = PoolNotice { amount: Amount::from_u64(60), until: 500 };
+        operator.set_pool(&pool, notice, 499);
+        assert_eq!(operator.pool().free(), 30);
+        assert_eq!(operator.promise(31), Err(Refusal::PoolShort));
+        operator.promise(30).expect("that is there");
+        operator.set_pool(&pool, notice, 500);
+        assert_eq!(operator.pool().free(), 60);
+    }
 }

@@ -173,6 +173,7 @@ impl Server {
         let operator = Operator::new(chain.config().operator_key.clone(), info.domain);
         let (asks, asked) = mpsc::unbounded_channel();
         let hub = Arc::new(Hub::new(config.settings, operator, info.token, games, store, asks)?);
+        hub.restore_notice()?;
         let loaded = hub.restore()?;
         let tip = chain.tip(crate::chain::At::Confirmed).await?;
         hub.height.store(tip.height, Ordering::Relaxed);
@@ -340,12 +341,7 @@ fn kept_key(data_dir: &Path) -> Result<Key, StartError> {
     let path = data_dir.join("operator.key");
     let failed = |source| StartError::KeyFile { path: path.clone(), source };
     if !path.exists() {
-        let key = loop {
-            // All but a few of 2^256 numbers are keys.
-            if let Ok(key) = Key::from_bytes(&crate::opening::random()) {
-                break key;
-            }
-        };
+        let key = Key::random().map_err(|error| failed(io::Error::other(error)))?;
         write_private(&path, &hex::encode(key.to_bytes())).map_err(failed)?;
     }
     read_key(&path)

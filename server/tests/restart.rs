@@ -7,6 +7,7 @@ use common::{Client, Game, WIN, World, amount, finish, open, propose, start};
 use matchlock::{
     abi::Statement,
     account::SettledSet,
+    chain::SignedWithdrawal,
     game::Seat,
     sign::Signer,
     wire::{About, Have, Refusal, ToClient, ToServer},
@@ -310,7 +311,8 @@ async fn with_a_withdrawal_signed() {
     let (withdrawal, operator) = signed;
     let account = scene.a.sign(withdrawal.struct_hash());
     let player = scene.a.wallet.player();
-    scene.world.bank().await.withdraw(player, &withdrawal, &account, &operator).await.expect("pays");
+    let signed = SignedWithdrawal { player, withdrawal, account, operator };
+    scene.world.bank().await.withdraw(&signed).await.expect("pays");
     while scene.a.view().await.withdrawn != amount(400) {
         tokio::task::yield_now().await;
     }

@@ -6,7 +6,7 @@ use common::{World, amount, finish, open, propose};
 use matchlock::{
     abi::{Exit, Statement},
     account::SettledSet,
-    chain::{ArenaChain, LocalWallet},
+    chain::{ArenaChain, LocalWallet, SignedWithdrawal},
     settle::proves,
     sign::{Signer, verify},
     wire::{About, Field, Pair, Refusal, ToClient, ToServer},
@@ -63,7 +63,8 @@ async fn a_match_is_played_settled_proved_and_withdrawn() {
         let (withdrawal, operator) = client.expect(withdrawal).await;
         let account = client.sign(withdrawal.struct_hash());
         let owner = client.wallet.owner.address();
-        arena.withdraw(client.wallet.player(), &withdrawal, &account, &operator).await.expect("pays");
+        let signed = SignedWithdrawal { player: client.wallet.player(), withdrawal, account, operator };
+        arena.withdraw(&signed).await.expect("pays");
         assert_eq!(arena.balance(owner).await.expect("answers").to::<u128>(), amount(total).units());
         assert_eq!(arena.account(client.account()).await.expect("answers").equity(), 0);
     }
@@ -193,7 +194,7 @@ async fn the_embedded_chain_serves_everything_on_one_port() {
     let a = wallet.log_in(&server, &[]).await;
     assert_eq!(a.view.available, amount(500));
     assert!(common::get(&server, "/health").await.contains("\"ok\":true"));
-    assert!(common::get(&server, "/games").await.contains("tic-tac-toe"));
+    assert!(common::get(&server, "/games").await.contains("tictactoe"));
     assert!(common::get(&server, "/").await.contains(&format!("{:?}", domain.arena)));
     server.shutdown().await;
 

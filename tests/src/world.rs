@@ -9,10 +9,10 @@ use std::{
 use alloy_primitives::{Address, B256, U256};
 use matchlock::{
     chain::{ArenaChain, HttpProvider, LocalWallet, Provider, TxOutcome},
-    client::{Client, ClientConfig, Match, MatchEvent, RedbStore, SignedWithdrawal},
+    client::{Client, ClientConfig, ClientError, Match, MatchEvent, RedbStore},
     game::{Amount, BasisPoints, Seat},
     rules::Rules,
-    session::{Session, Wanted},
+    session::Wanted,
     sign::{Key, Signer},
     transcript::Transcript,
     wire::TableSpec,
@@ -144,6 +144,9 @@ pub struct Newcomer {
     games: Vec<Arc<dyn Rules>>,
 }
 
+/// How long anything may take that a test or a demonstration waits for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Waits until there is what is looked for, and not for ever.
 ///
 /// # Errors
@@ -152,7 +155,7 @@ pub async fn eventually<T>(
     what: &str,
     mut look: impl AsyncFnMut() -> Result<Option<T>, Failure>,
 ) -> Result<T, Failure> {
-    let patience = Instant::now() + Duration::from_secs(60);
+    let patience = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = look().await? {
             return Ok(found);
@@ -162,6 +165,15 @@ pub async fn eventually<T>(
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// What comes of waiting by itself, and not for ever.
+///
+/// # Errors
+/// It fails, or a minute has passed.
+pub async fn in_time<T>(what: &str, waiting: impl Future<Output = Result<T, ClientError>>) -> Result<T, Failure> {
+    let found = tokio::time::timeout(PATIENCE, waiting).await;
+    Ok(found.map_err(|_| format!("in vain: {what}"))??)
 }
 
 /// A chain of its own, that a server's end does not end; it goes with the test's runtime. Its JSON-RPC.
@@ -200,7 +212,7 @@ impl World {
         config.settings.settle_age = plan.settle_age;
         let funder = plan.funder.clone();
         if let Some(rpc) = &plan.rpc {
-            let operator = Key::from_bytes(&random())?;
+            let operator = Key::random()?;
             send(rpc, &plan.funder, operator.address(), U256::from(10u64.pow(18))).await?;
             let deployment = deploy(rpc, &operator, arena_config()).await?;
             let wallet = LocalWallet::new(HttpProvider::new(rpc)?, plan.funder.clone());
@@ -274,7 +286,7 @@ pub async fn newcomer(
     file: PathBuf,
     (bankroll, pocket): (Amount, U256),
 ) -> Result<Newcomer, Failure> {
-    let (wallet_key, account_key) = (Key::from_bytes(&random())?, Key::from_bytes(&random())?);
+    let (wallet_key, account_key) = (Key::random()?, Key::random()?);
     let owner = wallet_key.address();
     send(rpc, funder, owner, pocket + U256::from(bankroll.units())).await?;
     let wallet = LocalWallet::new(HttpProvider::new(rpc)?, wallet_key);
@@ -334,7 +346,7 @@ impl Newcomer {
     pub async fn with(self, client: Client) -> Result<PlayerClient, Failure> {
         let Newcomer { wallet, owner, key, file, deposited, pocket, gas_paid, games: _ } = self;
         let player = PlayerClient { client, wallet, owner, key, file, deposited, pocket, gas_paid };
-        player.until(deposited).await?;
+        in_time("the deposit at the server", player.client.until_available(deposited)).await?;
         Ok(player)
     }
 }
@@ -380,15 +392,6 @@ impl PlayerClient {
         U256::from((self.deposited.signed() + delta).unsigned_abs()) + self.pocket - self.gas_paid
     }
 
-    /// Waits until the server counts this much as available.
-    async fn until(&self, available: Amount) -> Result<(), Failure> {
-        eventually("the deposit at the server", async || {
-            let view = self.client.account_view().await?;
-            Ok((view.available >= available).then_some(()))
-        })
-        .await
-    }
-
     /// Waits until the server of now answers.
     ///
     /// # Errors
@@ -402,14 +405,7 @@ impl PlayerClient {
     /// # Errors
     /// They do not.
     pub async fn at_rest(&self) -> Result<(), Failure> {
-        eventually("a receipt for everything played", async || {
-            let rests = |session: &Session| {
-                let set = session.receipt().map(|(statement, _)| statement.set).unwrap_or_default();
-                session.channels().all(|channel| set.contains(channel.index()))
-            };
-            Ok(self.client.look(rests).await?.then_some(()))
-        })
-        .await
+        in_time("a receipt for everything played", self.client.until_receipted()).await
     }
 
     /// Withdraws everything.
@@ -422,8 +418,8 @@ impl PlayerClient {
         if amount == Amount::ZERO {
             return Ok(amount);
         }
-        let SignedWithdrawal { player, withdrawal, account, operator } = self.client.withdraw(amount).await?;
-        let outcome = self.wallet.withdraw(player, &withdrawal, &account, &operator).await?;
+        let signed = self.client.withdraw(amount).await?;
+        let outcome = self.wallet.withdraw(&signed).await?;
         self.paid(&outcome);
         Ok(amount)
     }

@@ -26,7 +26,10 @@ use matchlock_demo::{Strength, bots};
 use matchlock_tests::{
     audit::all_home,
     tap::{Frame, Tap, Verdict},
-    world::{Failure, Plan, Played, PlayerClient, World, chain, dev_key, eventually, newcomer, play_match, play_seat},
+    world::{
+        Failure, Plan, Played, PlayerClient, World, chain, dev_key, eventually, in_time, newcomer, play_match,
+        play_seat,
+    },
 };
 use serde_json::json;
 use tokio::task::JoinHandle;
@@ -281,8 +284,7 @@ async fn client_dies_at(game: &str, stage: impl Fn(&Frame) -> bool + Send + 'sta
     let process = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let config = mortal.config(tap.url(), RedbStore::open(&mortal.file)?);
     let client = process.spawn(Client::connect(config)).await??;
-    let deposit = async || Ok((client.account_view().await?.available >= bankroll()).then_some(()));
-    eventually("the deposit at the server", deposit).await?;
+    in_time("the deposit at the server", client.until_available(bankroll())).await?;
     let (mine, theirs) = sit(&client, &other.client, &rules).await?;
     let (id, seat) = (mine.id(), mine.seat());
     let bot = |seat| bots::player(game, Strength::Fair, seat, SEED).expect("a demo game");

@@ -26,7 +26,7 @@ use matchlock_tests::{
     audit::{all_home, results},
     scene::{SEAT_0_WINS, STAKE, Script, bankroll, clients, first_wins, pocket, postcard_u8, scripted, sit, stake},
     tap::{Frame, Tap, Verdict, accept},
-    world::{Failure, Plan, Played, World, eventually, play_match, play_seat},
+    world::{Failure, Plan, Played, World, eventually, in_time, play_match, play_seat},
 };
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -433,7 +433,7 @@ async fn an_account_that_logs_in_elsewhere_is_told_so_where_it_was() -> Result<(
     let other = world.player(1, bankroll(), pocket()).await?;
     let rules = world.game("pig")?;
     let older = Client::connect(newcomer.config(tap.url(), RedbStore::open(&newcomer.file)?)).await?;
-    eventually("the deposit", async || Ok((older.account_view().await?.available >= bankroll()).then_some(()))).await?;
+    in_time("the deposit", older.until_available(bankroll())).await?;
     let (mine, theirs) = sit(&older, &other.client, &rules).await?;
     let (mine, theirs) = (mine.opened().await?, theirs.opened().await?);
     let (id, seat) = (mine.id(), mine.seat());

@@ -71,6 +71,8 @@ mod interface {
             event Concluded(bytes32 indexed matchId, uint96[] payouts);
             event OwedAdded(address indexed account, bytes32 indexed matchId, uint96 amount);
             event OwedPaid(address indexed account, bytes32 indexed matchId, uint96 amount);
+            event PoolRequested(uint96 amount, uint40 from, uint40 until);
+            event PoolWithdrawn(uint96 amount);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! One arena on one chain.
 
+mod error;
+
 use core::time::Duration;
 use std::{
     borrow::ToOwned,
@@ -15,6 +17,8 @@ use alloy_primitives::{
 use alloy_sol_types::{SolCall, sol};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+
+pub use error::{ArenaError, CallError};
 
 use super::{
     Call, LogEntry, Provider, ProviderError, Receipt, Revert, Rpc,
@@ -150,63 +154,17 @@ impl TxOutcome {
     }
 }
 
-/// There is no arena where one should be.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ArenaError {
-    /// The chain could not be read.
-    #[error(transparent)]
-    Provider(#[from] ProviderError),
-    /// Nothing there.
-    #[error("there is no contract at {arena} on chain {chain_id}: check the address, and that it is of this chain")]
-    NoCode {
-        /// The address.
-        arena: Address,
-        /// The chain.
-        chain_id: u64,
-    },
-    /// Something else there.
-    #[error("the contract at {arena} is no Matchlock arena of version 1 ({reason}): check the address")]
-    NotAnArena {
-        /// The address.
-        arena: Address,
-        /// What gives it away.
-        reason: String,
-    },
-}
-
-/// A call to the arena did not do what it was to do.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CallError {
-    /// The chain could not be asked, or the wallet refuses.
-    #[error(transparent)]
-    Provider(#[from] ProviderError),
-    /// The contract refuses. Nothing was sent.
-    #[error(transparent)]
-    Refused(#[from] Revert),
-    /// It was mined and reverted: it cost gas and changed nothing.
-    #[error("transaction {hash} reverted: {revert}")]
-    Reverted {
-        /// The transaction.
-        hash: B256,
-        /// Why.
-        revert: Revert,
-    },
-    /// It was sent and is not mined yet; it may still be.
-    #[error("transaction {hash} was not mined within {seconds} s: it may still be, so look before you try again")]
-    Pending {
-        /// The transaction.
-        hash: B256,
-        /// How long it was waited for.
-        seconds: u64,
-    },
-    /// The wallet shows no account.
-    #[error("the wallet has no account: unlock it, or connect it to this site")]
-    NoAccount,
-    /// More than fits.
-    #[error("an amount exceeds 96 bits")]
-    TooMuch,
+/// A withdrawal that both parties signed; anybody may submit it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignedWithdrawal {
+    /// Whose.
+    pub player: Player,
+    /// What was signed.
+    pub withdrawal: Withdrawal,
+    /// By the account.
+    pub account: Signature,
+    /// By the operator.
+    pub operator: Signature,
 }
 
 /// One arena, through a provider that may hold a wallet.
@@ -435,24 +393,20 @@ impl<P: Provider> ArenaChain<P> {
         Ok(())
     }
 
-    /// Pays a withdrawal that account and operator signed.
+    /// Pays a withdrawal that account and operator signed to the account's owner, whoever submits it.
     ///
     /// # Errors
-    /// As [`ArenaChain::deposit`].
-    pub async fn withdraw(
-        &self,
-        player: Player,
-        withdrawal: &Withdrawal,
-        by_account: &Signature,
-        by_operator: &Signature,
-    ) -> Result<TxOutcome, CallError> {
+    /// As [`ArenaChain::deposit`]. Refused once its deadline is over or another statement was settled since: ask the client
+    /// for a new one.
+    pub async fn withdraw(&self, signed: &SignedWithdrawal) -> Result<TxOutcome, CallError> {
+        let SignedWithdrawal { player, withdrawal, account, operator } = signed;
         let call = abi::Arena::withdrawCall {
             owner: player.owner,
             key: player.key,
             total: withdrawal.total.into(),
             deadline: withdrawal.deadline,
-            accountSig: by_account.0.into(),
-            operatorSig: by_operator.0.into(),
+            accountSig: account.0.into(),
+            operatorSig: operator.0.into(),
         };
         self.transact(&call, U256::ZERO).await
     }

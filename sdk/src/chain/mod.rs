@@ -21,8 +21,8 @@ mod rpc;
 mod wallet;
 
 pub use arena::{
-    ArenaChain, ArenaError, ArenaInfo, CallError, ChainAccount, PATIENCE, Pool, TxOutcome, is_concluded, read_arena,
-    read_contract,
+    ArenaChain, ArenaError, ArenaInfo, CallError, ChainAccount, PATIENCE, Pool, SignedWithdrawal, TxOutcome,
+    is_concluded, read_arena, read_contract,
 };
 pub use http::{ANSWER_LIMIT, HttpProvider, REQUEST_TIMEOUT};
 pub use provider::{Answer, Provider, ProviderError};

@@ -10,10 +10,11 @@ use tokio::{
     time::{Instant, timeout},
 };
 use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async_with_config,
+    MaybeTlsStream, WebSocketStream,
     tungstenite::{
         self, Message,
         client::IntoClientRequest,
+        handshake::client::{Request, Response},
         http::{HeaderValue, header::SEC_WEBSOCKET_PROTOCOL},
         protocol::WebSocketConfig,
     },
@@ -89,18 +90,20 @@ async fn connect<S: Store>(
     let unreachable = |reason: String| ClientError::Unreachable { url: url.to_string(), reason };
     let not_a_server = || ClientError::NotAServer(url.to_string());
     let mut request = url.into_client_request().map_err(|error| unreachable(error.to_string()))?;
+    if request.uri().scheme_str() == Some("wss") && !cfg!(feature = "tls") {
+        return Err(ClientError::NoTls { url: url.to_string() });
+    }
     request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
     let limits = WebSocketConfig::default().max_message_size(Some(MAX_FRAME)).max_frame_size(Some(MAX_FRAME));
-    let connecting = connect_async_with_config(request, Some(limits), true);
-    let (mut socket, _) = timeout(HANDSHAKE, connecting)
+    let (mut socket, _) = timeout(HANDSHAKE, dial(request, limits))
         .await
         .map_err(|_| unreachable("it does not answer".into()))?
         .map_err(|error| match &error {
-        // What answers, but not as a WebSocket server does. One that is full says so.
-        tungstenite::Error::Http(answer) if !answer.status().is_server_error() => not_a_server(),
-        tungstenite::Error::Protocol(_) | tungstenite::Error::HttpFormat(_) => not_a_server(),
-        _ => unreachable(error.to_string()),
-    })?;
+            // What answers, but not as a WebSocket server does. One that is full says so.
+            tungstenite::Error::Http(answer) if !answer.status().is_server_error() => not_a_server(),
+            tungstenite::Error::Protocol(_) | tungstenite::Error::HttpFormat(_) => not_a_server(),
+            _ => unreachable(error.to_string()),
+        })?;
 
     let welcome = match timeout(HANDSHAKE, receive(&mut socket)).await {
         Ok(Ok(ToClient::Welcome(welcome))) => welcome,
@@ -129,6 +132,36 @@ async fn connect<S: Store>(
         }
     }
     Ok((socket, welcome))
+}
+
+#[cfg(not(feature = "tls"))]
+async fn dial(request: Request, limits: WebSocketConfig) -> Result<(Socket, Response), tungstenite::Error> {
+    tokio_tungstenite::connect_async_with_config(request, Some(limits), true).await
+}
+
+/// As `https://` endpoints are connected to: the system says whom to trust. The program's own choice of cryptography counts,
+/// if it made one; rustls refuses to choose where two are linked.
+#[cfg(feature = "tls")]
+async fn dial(request: Request, limits: WebSocketConfig) -> Result<(Socket, Response), tungstenite::Error> {
+    use alloc::{boxed::Box, sync::Arc};
+    use rustls::{
+        ClientConfig,
+        crypto::{CryptoProvider, aws_lc_rs},
+    };
+    use rustls_platform_verifier::BuilderVerifierExt as _;
+    use tokio_tungstenite::{Connector, connect_async_tls_with_config};
+
+    let mut connector = Connector::Plain;
+    if request.uri().scheme_str() == Some("wss") {
+        let chosen = CryptoProvider::get_default().cloned();
+        let provider = chosen.unwrap_or_else(|| Arc::new(aws_lc_rs::default_provider()));
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .and_then(|config| config.with_platform_verifier())
+            .map_err(|error| tungstenite::error::TlsError::Rustls(Box::new(error)))?;
+        connector = Connector::Rustls(Arc::new(config.with_no_client_auth()));
+    }
+    connect_async_tls_with_config(request, Some(limits), true, Some(connector)).await
 }
 
 async fn receive(socket: &mut Socket) -> Result<ToClient, String> {

@@ -164,9 +164,9 @@ impl<G: Game> GameMatch<G> {
         GameMatch { inner, game: PhantomData }
     }
 
-    /// The match over bytes.
-    pub fn inner(&mut self) -> &mut Match {
-        &mut self.inner
+    /// The match over bytes: its terms, players and rules.
+    pub fn inner(&self) -> &Match {
+        &self.inner
     }
 
     /// Its id.
@@ -212,5 +212,14 @@ impl<G: Game> GameMatch<G> {
     pub async fn play(&self, action: &G::Move) -> Result<(), ClientError> {
         let play = postcard::to_allocvec(action).map_err(|_| RulesError::Undecodable { what: "move" })?;
         self.inner.play(play).await
+    }
+
+    /// Everything signed so far: what [`judge`](crate::transcript::judge) replays. Whole from
+    /// [`MatchEvent::Concluded`] on, and gone with [`MatchEvent::Settled`].
+    ///
+    /// # Errors
+    /// The match is settled and forgotten, or was never open.
+    pub async fn transcript(&self) -> Result<Transcript, ClientError> {
+        self.inner.transcript().await
     }
 }

@@ -248,14 +248,17 @@ impl Chain {
         Ok(true)
     }
 
-    /// Moves chain time forward (or, within reason, back) and returns the whole offset.
+    /// Moves chain time forward, from the newest block where busy seconds put that ahead of the clock, and returns the whole
+    /// offset: the next block is at least so many seconds later than the newest.
     pub(crate) fn increase_time(&self, seconds: u64) -> Result<i64, ChainError> {
         let seconds = i64::try_from(seconds)
             .ok()
             .filter(|seconds| *seconds <= i64::from(u32::MAX))
             .ok_or(ChainError::Limit { what: "one step in time", limit: u64::from(u32::MAX) })?;
+        let now = (self.clock)();
         self.settings(|draft| {
-            draft.meta.time_offset = draft.meta.time_offset.saturating_add(seconds);
+            let from = draft::chain_time(now, draft.meta.time_offset).max(draft.head().1.timestamp);
+            draft.meta.time_offset = draft::offset_between(now, from).saturating_add(seconds);
             Ok(draft.meta.time_offset)
         })
     }

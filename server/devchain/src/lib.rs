@@ -27,7 +27,8 @@
 //!   leaves the chain at its last acknowledged change or one after it.
 //! - History for [`HISTORY_BLOCKS`] blocks is kept: so deep can a reorg or a revert go, and so far back can state be
 //!   read. Blocks, transactions and receipts are kept for good.
-//! - Block times strictly increase. Many blocks within one second run ahead of the clock by a second each.
+//! - Block times strictly increase. Many blocks within one second run ahead of the clock by a second each;
+//!   `evm_increaseTime` then counts from the newest block.
 //!
 //! # Methods
 //!

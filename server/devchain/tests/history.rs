@@ -129,6 +129,22 @@ fn time_moves_only_forward() {
 }
 
 #[test]
+fn time_is_moved_from_the_newest_block_where_that_is_ahead_of_the_clock() {
+    let bench = Bench::new();
+    let time = || quantity(&bench.latest()["timestamp"]);
+    bench.rpc("anvil_mine", json!([50]));
+    assert_eq!(time(), START + 50, "a second each, though the clock stands still");
+    assert_eq!(bench.rpc("evm_increaseTime", json!([1_000])), 1_050);
+    bench.rpc("evm_mine", json!([]));
+    assert_eq!(time(), START + 1_050);
+    // The clock has moved on since: now it is what counts.
+    bench.clock.store(START + 10, Ordering::Relaxed);
+    assert_eq!(bench.rpc("evm_increaseTime", json!([1_000])), 2_050);
+    bench.rpc("evm_mine", json!([]));
+    assert_eq!(time(), START + 2_060);
+}
+
+#[test]
 fn history_is_bounded_and_says_so() {
     let bench = Bench::new();
     bench.send(&sign(alice(), transfer(0)));

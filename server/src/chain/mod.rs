@@ -17,6 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use matchlock::{abi::MatchId, account::AccountId, game::Amount, sign::Key};
+use serde::{Deserialize, Serialize};
 
 pub use connect::Chain;
 pub use deploy::{DeployConfig, Deployment, deploy, deploy_through};
@@ -127,6 +128,17 @@ pub struct ChainUpdate {
     pub exits: Vec<ExitOpened>,
     /// Money that came in.
     pub deposits: Vec<Deposit>,
+    /// The newest announcement of a withdrawal from the pool, or that it is done.
+    pub pool_notice: Option<PoolNotice>,
+}
+
+/// A withdrawal from the pool that the operator has announced (R6.6); of nothing, once it is done or taken back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolNotice {
+    /// How much.
+    pub amount: Amount,
+    /// When it lapses, in Unix seconds.
+    pub until: u64,
 }
 
 /// Confirmed blocks were undone: whatever was read from them is void. Read again every account that you know, with

@@ -10,14 +10,14 @@ use std::{
     time::Duration,
 };
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, U256, aliases::U96};
 use alloy_sol_types::{SolCall, SolInterface, SolValue};
 use matchlock::{
     abi::{Arena, Statement, Withdrawal},
     account::{AccountId, Player, SettledSet},
     chain::{
         Answer, ArenaChain, ArenaError, CallError, ContractError, HttpProvider, LocalWallet, Provider, ProviderError,
-        Rpc,
+        Rpc, SignedWithdrawal,
     },
     game::Amount,
     settle,
@@ -391,11 +391,13 @@ async fn money_goes_in_and_comes_out_by_both_roads() {
     let withdrawal = Withdrawal { account, total: amount(400), deadline, receipt };
     let by_account = sign(&account_key, &domain, withdrawal.struct_hash());
     let by_operator = sign(&operator(), &domain, withdrawal.struct_hash());
-    let error = arena.withdraw(player, &withdrawal, &by_account, &by_account).await.expect_err("unsigned");
+    let signed = SignedWithdrawal { player, withdrawal, account: by_account, operator: by_operator };
+    let unsigned = SignedWithdrawal { operator: by_account, ..signed };
+    let error = arena.withdraw(&unsigned).await.expect_err("unsigned");
     let CallError::Refused(revert) = &error else { panic!("{error}") };
     assert!(matches!(revert.contract(), Some(ContractError::BadSignature(_))), "{error}");
-    arena.withdraw(player, &withdrawal, &by_account, &by_operator).await.expect("paid");
-    let error = arena.withdraw(player, &withdrawal, &by_account, &by_operator).await.expect_err("paid already");
+    arena.withdraw(&signed).await.expect("paid");
+    let error = arena.withdraw(&signed).await.expect_err("paid already");
     assert_eq!(error.to_string(), "there is nothing new to pay");
     assert_eq!(arena.account(account).await.expect("read").payable(), amount(600));
 
@@ -742,6 +744,32 @@ async fn what_a_reorg_undoes_is_told() {
     bench.wallet(1).await.deposit(account, amount(3)).await.expect("deposited");
     let told = update(&mut watcher).await;
     assert_eq!((told.deposits.len(), told.touched[0].1.equity()), (1, 3));
+}
+
+#[tokio::test]
+async fn an_announced_withdrawal_from_the_pool_is_told_and_that_it_is_done() {
+    let bench = Bench::new().await;
+    let mut watcher = bench.watcher().await;
+    update(&mut watcher).await;
+    let wallet = LocalWallet::new(bench.node.clone(), operator());
+    let arena = ArenaChain::connect(wallet, bench.config.arena).await.expect("an arena");
+    arena.fund(amount(1_000)).await.expect("funded");
+    assert_eq!(update(&mut watcher).await.pool_notice, None);
+    let request = Arena::requestPoolCall { amount: U96::from(400) };
+    arena.transact(&request, U256::ZERO).await.expect("announced");
+    let told = update(&mut watcher).await;
+    let until = told.time + 2 * u64::from(EXIT_WINDOW);
+    assert_eq!(told.pool_notice, Some(PoolNotice { amount: amount(400), until }));
+
+    bench.rpc("evm_setNextBlockTimestamp", json!([told.time + u64::from(EXIT_WINDOW)])).await;
+    bench.mine(1).await;
+    arena.transact(&Arena::withdrawPoolCall {}, U256::ZERO).await.expect("withdrawn");
+    let mut told = update(&mut watcher).await;
+    if told.pool_notice.is_none() {
+        told = update(&mut watcher).await;
+    }
+    assert_eq!(told.pool_notice, Some(PoolNotice::default()));
+    assert_eq!(bench.chain().await.pool(At::Confirmed).await.expect("read").equity, amount(600));
 }
 
 #[tokio::test]

@@ -23,8 +23,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, mpsc, watch};
 
 use super::{
-    Chain, ChainError, ChainEvent, ChainUpdate, Concluded, Deposit, ExitOpened, Health, Outbox, OutboxError, Resync,
-    SettledBatch, Tip,
+    Chain, ChainError, ChainEvent, ChainUpdate, Concluded, Deposit, ExitOpened, Health, Outbox, OutboxError,
+    PoolNotice, Resync, SettledBatch, Tip,
     connect::{records, tip},
     outbox::off_runtime,
 };
@@ -250,6 +250,7 @@ impl Watcher {
             concluded: found.concluded,
             exits: found.exits,
             deposits: found.deposits,
+            pool_notice: found.pool_notice,
         }))))
     }
 
@@ -328,6 +329,10 @@ impl Watcher {
                 Arena::ArenaEvents::ExitFinished(event) => _ = found.touch(event.account),
                 Arena::ArenaEvents::OwedAdded(event) => _ = found.touch(event.account),
                 Arena::ArenaEvents::OwedPaid(event) => _ = found.touch(event.account),
+                Arena::ArenaEvents::PoolRequested(event) => {
+                    found.pool_notice = Some(PoolNotice { amount: amount(event.amount), until: event.until.to() });
+                }
+                Arena::ArenaEvents::PoolWithdrawn(_) => found.pool_notice = Some(PoolNotice::default()),
             }
         }
         let domain = &self.chain.arena().domain;
@@ -351,6 +356,7 @@ struct Found {
     concluded: Vec<Concluded>,
     exits: Vec<ExitOpened>,
     deposits: Vec<Deposit>,
+    pool_notice: Option<PoolNotice>,
 }
 
 impl Found {

@@ -43,7 +43,7 @@ impl Scene {
         let domain = Domain { chain_id: 1, arena: Address::repeat_byte(7), salt: B256::ZERO };
         let (asks, asked) = mpsc::unbounded_channel();
         let operator = Operator::new(key(1), domain);
-        operator.set_pool(&Pool { equity: Amount::from_u64(1_000), owed: 0, batches: 0 });
+        operator.set_pool(&Pool { equity: Amount::from_u64(1_000), owed: 0, batches: 0 }, PoolNotice::default(), 0);
         let settings = Settings::default();
         let hub = Hub::new(settings, operator, Address::ZERO, [rules.clone()], disk.store(), asks).expect("opens");
         let hub = Arc::new(hub);

@@ -7,7 +7,7 @@ use alloy_sol_types::{SolCall, SolEvent};
 use matchlock::{
     abi::{Arena, Exit, Statement, Withdrawal},
     account::SettledSet,
-    chain::{ArenaChain, HttpProvider, LocalWallet},
+    chain::{ArenaChain, HttpProvider, LocalWallet, SignedWithdrawal},
     game::Amount,
     rules::Rules,
     settle,
@@ -129,9 +129,9 @@ impl Bench {
             deadline: u64::MAX,
             receipt: standing(31, 3).receipt_hash(player.account()),
         };
-        let by_account = self.sign(&key("seat", 31), withdrawal.struct_hash())?;
-        let by_operator = self.sign(&self.operator, withdrawal.struct_hash())?;
-        let outcome = self.arena.withdraw(player, &withdrawal, &by_account, &by_operator).await?;
+        let account = self.sign(&key("seat", 31), withdrawal.struct_hash())?;
+        let operator = self.sign(&self.operator, withdrawal.struct_hash())?;
+        let outcome = self.arena.withdraw(&SignedWithdrawal { player, withdrawal, account, operator }).await?;
         rows.push(Row::against("gas.withdraw", outcome.gas_used as f64, "gas", goal("gas.withdraw")));
 
         let (player, statement) = (Table::player(30), standing(30, 4));

@@ -27,7 +27,7 @@ use tokio::task::JoinSet;
 use super::{Row, relay};
 use crate::{
     table::key,
-    world::{Failure, Wallet, dev_key, play_match},
+    world::{Failure, Wallet, dev_key, in_time, play_match},
 };
 
 /// What each seat stakes.
@@ -137,13 +137,8 @@ impl Load {
             self.clients.push(client);
         }
         let last = self.clients.last().ok_or("no players")?;
-        for _ in 0..2_000 {
-            if last.account_view().await?.available > Amount::ZERO {
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        Err("the server does not see the deposits".into())
+        in_time("the deposits at the server", last.until_available(STAKE)).await?;
+        Ok(())
     }
 
     /// An open match of two neighbours.
