@@ -24,6 +24,7 @@
 
 mod actor;
 mod matches;
+mod own_chain;
 mod store;
 
 use std::{
@@ -38,18 +39,21 @@ use alloc::string::String;
 use alloy_primitives::{Address, B256};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use own_chain::OwnChain;
+
 pub use matches::{GameMatch, Match, MatchEvent, Snapshot};
 pub use store::{MemoryStore, RedbStore, Store, StoreError};
 
 pub use crate::chain::SignedWithdrawal;
 use crate::{
-    abi::MatchId,
+    abi::{MatchId, Statement},
     account::{AccountId, Player},
+    chain::{Provider, ProviderError},
     game::{Amount, BasisPoints, Game},
     rules::{GameRules, Rules, RulesError, RulesId},
     session::{Session, SessionError, SessionInput, SessionNotice, Wanted},
     sign::Signer,
-    wire::{AccountView, Refusal, ResultLeaf, TableId, TableInfo, TableSpec, Welcome},
+    wire::{AccountView, Refusal, ResultLeaf, TableId, TableInfo, TableSpec, ToClient, Welcome},
 };
 
 /// What a client needs.
@@ -66,10 +70,15 @@ pub struct ClientConfig<S> {
     pub store: S,
     /// What tells the time.
     pub clock: Clock,
+    /// A node that the client asks itself where the server's word would have to do: whether the arena is what the server says
+    /// that it is, and whether a batch really is on the chain.
+    pub chain: Option<Arc<dyn Provider>>,
+    /// No seat is taken while the operator owes this account so much that no batch has settled (section 1).
+    pub exposure: Amount,
 }
 
 impl<S> ClientConfig<S> {
-    /// With this machine's clock.
+    /// With this machine's clock, the server's word for what is on the chain, and no limit to what the operator may owe.
     pub fn new(
         url: impl Into<String>,
         owner: Address,
@@ -77,7 +86,21 @@ impl<S> ClientConfig<S> {
         rules: Vec<Arc<dyn Rules>>,
         store: S,
     ) -> ClientConfig<S> {
-        ClientConfig { url: url.into(), owner, signer: Arc::new(signer), rules, store, clock: Clock::default() }
+        let (url, signer) = (url.into(), Arc::new(signer));
+        let (clock, chain, exposure) = (Clock::default(), None, Amount::MAX);
+        ClientConfig { url, owner, signer, rules, store, clock, chain, exposure }
+    }
+
+    /// The same with a node of one's own.
+    pub fn with_chain(mut self, node: impl Provider + 'static) -> ClientConfig<S> {
+        self.chain = Some(Arc::new(node));
+        self
+    }
+
+    /// The same with a limit to what the operator may owe.
+    pub fn with_exposure(mut self, limit: Amount) -> ClientConfig<S> {
+        self.exposure = limit;
+        self
     }
 }
 
@@ -217,6 +240,12 @@ pub enum ClientError {
     /// What was to be signed could not be stored, so it was not signed.
     #[error("not signed, because it could not be stored: {0}")]
     Store(#[from] StoreError),
+    /// The client's own node does not answer.
+    #[error("this client's own node: {0}")]
+    Chain(#[source] ProviderError),
+    /// The client's own node knows another arena there than the server describes, or none.
+    #[error("the arena is not what the server says: {0}; do not deposit")]
+    OtherArena(String),
     /// The match was never opened; stakes are back.
     #[error("the match was never opened; stakes are back")]
     Cancelled,
@@ -232,6 +261,8 @@ enum Command {
     Ask(Box<dyn FnOnce(u32) -> SessionInput + Send>, oneshot::Sender<Result<SessionNotice, ClientError>>),
     Look(Box<dyn FnOnce(&Session) + Send>),
     Resume(oneshot::Sender<Vec<Match>>),
+    /// What the client's own node says where the server said that a statement is settled.
+    OnChain(Result<Statement, ProviderError>, ToClient),
     Close(oneshot::Sender<()>),
 }
 

@@ -50,6 +50,10 @@ pub struct Session {
     view: AccountView,
     /// Unix seconds, as the driver told last; 0 before it did.
     now: u64,
+    /// What a chain that the player trusts said last.
+    on_chain: Option<Statement>,
+    /// The most that the operator may owe when a seat is taken.
+    exposure_limit: Amount,
 }
 
 /// The server that an account is bound to: it never signs for another one.
@@ -113,6 +117,8 @@ impl Session {
             floor: 0,
             view: AccountView::default(),
             now: 0,
+            on_chain: None,
+            exposure_limit: Amount::MAX,
         };
         let mut events: BTreeMap<MatchId, Vec<channel::Event>> = BTreeMap::new();
         for record in records {
@@ -177,6 +183,7 @@ impl Session {
             SessionInput::Account { tag } => step.send(ToServer::Account { tag }),
             SessionInput::Prove { tag, match_id } => step.send(ToServer::Prove { tag, match_id }),
             SessionInput::Time(now) => step.changes.push(Change::Now(now)),
+            SessionInput::OnChain(statement) => step.changes.push(Change::OnChain(statement)),
             SessionInput::Play { match_id, play } => return self.channel_step(match_id, Input::Play(play)),
         }
         Ok(step)
@@ -219,6 +226,7 @@ impl Session {
                 Change::View(view) => self.view = view,
                 Change::Floor(floor) => self.floor = floor,
                 // Clocks are set back now and then; what has expired stays expired.
+                Change::OnChain(statement) => self.on_chain = Some(statement),
                 Change::Now(now) => self.now = self.now.max(now),
             }
         }
@@ -270,6 +278,18 @@ impl Session {
     /// The player's account.
     pub fn account(&self) -> AccountId {
         self.account
+    }
+
+    /// Takes no seat from now on while the operator owes so much or more.
+    pub fn limit_exposure(&mut self, limit: Amount) {
+        self.exposure_limit = limit;
+    }
+
+    /// What the operator owes: winnings that both signed for and no batch has settled.
+    pub fn exposure(&self) -> Amount {
+        let settled = self.on_chain.unwrap_or(self.view.settled);
+        let owed = u128::try_from(self.signed.statement.net - settled.net).unwrap_or(0);
+        Amount::new(owed).unwrap_or(Amount::MAX)
     }
 
     /// The account as the server last described it.

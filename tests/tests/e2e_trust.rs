@@ -10,7 +10,7 @@ use futures_util::{SinkExt, StreamExt};
 use matchlock::{
     abi::MatchTerms,
     account::AccountId,
-    chain::Provider,
+    chain::{HttpProvider, Provider},
     channel::{Fault, HeaderField},
     client::{
         Client, ClientError, ClientEvent, Clock, Link, Match, MatchEvent, MemoryStore, RedbStore, Store, StoreError,
@@ -149,7 +149,7 @@ async fn a_match_declared_void_before_its_expiry_is_not_given_up() -> Result<(),
     let world = World::start(Plan::quick(folder.path())).await?;
     let tap = Tap::before(world.server.url()).await?;
     let wary = world.newcomer(0, bankroll(), pocket()).await?.connect(tap.url()).await?;
-    let players = vec![wary, world.player(1, bankroll(), pocket()).await?];
+    let players = [wary, world.player(1, bankroll(), pocket()).await?];
     let rules = world.game("tictactoe")?;
     let mut events = players[0].client.events();
     // The server claims it in place of the first turn that the other side makes.
@@ -176,6 +176,90 @@ async fn a_match_declared_void_before_its_expiry_is_not_given_up() -> Result<(),
         play.await??;
     }
     world.server.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn winnings_that_no_batch_has_settled_are_limited() -> Result<(), Failure> {
+    let folder = tempfile::tempdir()?;
+    let world = World::start(Plan { settle_age: 10_000, ..Plan::quick(folder.path()) }).await?;
+    let newcomer = world.newcomer(0, bankroll(), pocket()).await?;
+    let node = HttpProvider::new(world.rpc())?;
+    let limit = Amount::from_u64(STAKE / 2);
+    let config = newcomer.config(world.server.url(), RedbStore::open(&newcomer.file)?).with_chain(node);
+    let cautious = Client::connect(config.with_exposure(limit)).await?;
+    let players = vec![newcomer.with(cautious).await?, world.player(1, bankroll(), pocket()).await?];
+    let rules = world.game("tictactoe")?;
+    first_wins(&players, &rules).await?;
+    players[0].client.until_receipted().await?;
+    let spec = TableSpec { rules: rules.id(), seats: 2, stake: stake(), clock: 60, private: true };
+    let exposed = players[0].client.create(spec.clone()).await?.table().await;
+    let expected =
+        matches!(&exposed, Err(ClientError::Session(SessionError::Exposed { limit: other, .. })) if *other == limit);
+    assert!(expected, "{exposed:?}");
+    // What is on the chain is nobody's word any more.
+    world.server.settle_now();
+    eventually("a seat again", async || Ok(players[0].client.create(spec.clone()).await?.table().await.ok())).await?;
+    world.server.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_says_what_the_chain_does_not_is_not_believed() -> Result<(), Failure> {
+    let (folder, elsewhere) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let world = World::start(Plan { settle_age: 10_000, ..Plan::quick(folder.path()) }).await?;
+    let tap = Tap::before(world.server.url()).await?;
+    let newcomer = world.newcomer(0, bankroll(), pocket()).await?;
+
+    // The same server, looked at through the node of another chain: no such arena.
+    let other = World::start(Plan::quick(elsewhere.path())).await?;
+    let wrong = newcomer.config(tap.url(), MemoryStore::default()).with_chain(HttpProvider::new(other.rpc())?);
+    let refused = Client::connect(wrong).await.map(drop);
+    assert!(matches!(refused, Err(ClientError::OtherArena(_))), "{refused:?}");
+
+    let config = newcomer.config(tap.url(), RedbStore::open(&newcomer.file)?);
+    let client = Client::connect(config.with_chain(HttpProvider::new(world.rpc())?)).await?;
+    let players = vec![newcomer.with(client).await?, world.player(1, bankroll(), pocket()).await?];
+    let mut events = players[0].client.events();
+    // In place of an answer it claims that everything is settled, and would have the client forget its final.
+    let claim = Arc::new(Mutex::new(None));
+    let claimed = claim.clone();
+    tap.rule(move |frame| match frame {
+        Frame::Down(ToClient::Receipt { statement, .. }) => {
+            *claimed.lock().expect("not poisoned") = Some(*statement);
+            Verdict::Pass
+        }
+        Frame::Down(ToClient::Tables { .. }) => {
+            let statement = claimed.lock().expect("not poisoned").expect("a receipt came before");
+            Verdict::Instead(Box::new(Frame::Down(ToClient::Settled { statement, batch: 1 })))
+        }
+        _ => Verdict::Pass,
+    });
+    first_wins(&players, &world.game("tictactoe")?).await?;
+    players[0].client.until_receipted().await?;
+    let asking = tokio::spawn({
+        let client = players[0].client.clone();
+        async move { client.tables(None).await.map(drop) }
+    });
+    loop {
+        match events.recv().await? {
+            ClientEvent::Suspicious(what) if what.contains("the chain does not have") => break,
+            _ => {}
+        }
+    }
+    asking.abort();
+    let kept =
+        players[0].client.look(|session| session.channels().filter(|channel| channel.conclusion().is_some()).count());
+    assert_eq!(kept.await?, 1);
+    // When it is true, it counts.
+    tap.pass();
+    world.server.settle_now();
+    eventually("the forgotten match", async || {
+        Ok((players[0].client.look(|session| session.channels().count()).await? == 0).then_some(()))
+    })
+    .await?;
+    world.server.shutdown().await;
+    other.server.shutdown().await;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! The task that owns a session: one socket, one store, one step at a time.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, format, time::Duration};
 
 use alloc::{string::String, string::ToString, vec::Vec};
 use futures_util::{SinkExt, StreamExt};
@@ -21,10 +21,12 @@ use tokio_tungstenite::{
 };
 
 use super::{
-    Client, ClientConfig, ClientError, ClientEvent, Clock, Command, Link, Match, MatchEvent, Seat, Snapshot, Store,
+    Client, ClientConfig, ClientError, ClientEvent, Clock, Command, Link, Match, MatchEvent, OwnChain, Seat, Snapshot,
+    Store,
 };
 use crate::{
-    abi::MatchId,
+    abi::{MatchId, Statement},
+    chain::{ProviderError, Rpc},
     channel::Notice,
     session::{Session, SessionEffect, SessionInput, SessionNotice},
     wire::{self, About, MAX_FRAME, Refusal, SUBPROTOCOL, ToClient, ToServer, Welcome},
@@ -46,20 +48,29 @@ const EVENTS: usize = 256;
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 pub(super) async fn start<S: Store>(config: ClientConfig<S>) -> Result<Client, ClientError> {
-    let ClientConfig { url, owner, signer, rules, mut store, clock } = config;
+    let ClientConfig { url, owner, signer, rules, mut store, clock, chain, exposure } = config;
+    let chain = chain.map(|node| OwnChain(Rpc(node)));
     let mut session = Session::new(owner, signer, rules, store.load()?)?;
-    let (socket, welcome) = connect(&url, &mut session, &mut store, &clock).await?;
+    session.limit_exposure(exposure);
+    let (socket, welcome) = connect(&url, &mut session, &mut store, &clock, chain.as_ref()).await?;
 
     let (commands, wishes) = mpsc::channel(COMMANDS);
     let (events, _) = broadcast::channel(EVENTS);
     let (link, links) = watch::channel(Link::Online);
-    let client =
-        Client { player: session.player(), welcome, commands: commands.clone(), events: events.clone(), link: links };
+    let client = Client {
+        player: session.player(),
+        welcome: welcome.clone(),
+        commands: commands.clone(),
+        events: events.clone(),
+        link: links,
+    };
     let mut actor = Actor {
         url,
         session,
         store,
         clock,
+        chain,
+        welcome,
         commands: commands.downgrade(),
         events,
         link,
@@ -86,6 +97,7 @@ async fn connect<S: Store>(
     session: &mut Session,
     store: &mut S,
     clock: &Clock,
+    chain: Option<&OwnChain>,
 ) -> Result<(Socket, Welcome), ClientError> {
     let unreachable = |reason: String| ClientError::Unreachable { url: url.to_string(), reason };
     let not_a_server = || ClientError::NotAServer(url.to_string());
@@ -111,6 +123,12 @@ async fn connect<S: Store>(
         _ => return Err(not_a_server()),
     };
     let (login, record) = session.login(&welcome)?;
+    if let Some(chain) = chain {
+        // Before the account is bound to this server, and before anything that it says of settlements counts.
+        chain.check(&welcome).await?;
+        let settled = chain.statement(&welcome, session.account()).await.map_err(ClientError::Chain)?;
+        tell(session, SessionInput::OnChain(settled))?;
+    }
     if let Some(record) = record {
         store.save(Vec::from([record])).await?;
         session.bind(&welcome);
@@ -121,7 +139,7 @@ async fn connect<S: Store>(
         Ok(Ok(ToClient::Refused { refusal, .. })) => return Err(refusal.into()),
         _ => return Err(not_a_server()),
     };
-    tell_time(session, clock)?;
+    tell(session, SessionInput::Time(clock.now()))?;
     let step = session.decide(SessionInput::Frame(ready))?;
     if !step.records().is_empty() {
         store.save(step.records().to_vec()).await?;
@@ -184,6 +202,8 @@ struct Actor<S> {
     session: Session,
     store: S,
     clock: Clock,
+    chain: Option<OwnChain>,
+    welcome: Welcome,
     /// For handles of matches; weak, so that the task ends with the last handle.
     commands: mpsc::WeakSender<Command>,
     events: broadcast::Sender<ClientEvent>,
@@ -284,7 +304,7 @@ impl<S: Store> Actor<S> {
                     },
                 }
             }
-            match connect(&self.url, &mut self.session, &mut self.store, &self.clock).await {
+            match connect(&self.url, &mut self.session, &mut self.store, &self.clock, self.chain.as_ref()).await {
                 Ok((socket, _)) => {
                     self.link.send_replace(Link::Online);
                     let _ = self.events.send(ClientEvent::Link(Link::Online));
@@ -345,11 +365,24 @@ impl<S: Store> Actor<S> {
                 let _ = answer.send(core::mem::take(&mut self.resumed));
                 Vec::new()
             }
+            Command::OnChain(read, frame) => self.settled(read, frame).await,
             Command::Close(_) => Vec::new(),
         }
     }
 
     async fn frame(&mut self, frame: ToClient) -> Result<Vec<ToServer>, End> {
+        if let (Some(chain), ToClient::Settled { .. }) = (&self.chain, &frame) {
+            // Asked beside the match that is being played; counts when the answer is there.
+            let (chain, welcome, account) = (chain.clone(), self.welcome.clone(), self.session.account());
+            let commands = self.commands.clone();
+            tokio::spawn(async move {
+                let read = chain.statement(&welcome, account).await;
+                if let Some(commands) = commands.upgrade() {
+                    let _ = commands.send(Command::OnChain(read, frame)).await;
+                }
+            });
+            return Ok(Vec::new());
+        }
         // The same account is played elsewhere: to reconnect would only throw that one out again, without end.
         let superseded = matches!(&frame, ToClient::Refused { about: About::Session, refusal: Refusal::Superseded });
         let proposed = match &frame {
@@ -380,9 +413,27 @@ impl<S: Store> Actor<S> {
         end
     }
 
+    /// The server says that a statement is settled; counts if the client's own node says so too.
+    async fn settled(&mut self, read: Result<Statement, ProviderError>, frame: ToClient) -> Vec<ToServer> {
+        let ToClient::Settled { statement, .. } = &frame else { return Vec::new() };
+        let doubt = match read {
+            Ok(settled) if settled.set == statement.set || settled.set.exceeds(&statement.set) => {
+                let told = tell(&mut self.session, SessionInput::OnChain(settled));
+                match told.and(self.step(SessionInput::Frame(frame)).await) {
+                    Ok(out) => return out,
+                    Err(error) => error.to_string(),
+                }
+            }
+            Ok(_) => "the server calls a statement settled that the chain does not have".into(),
+            Err(error) => format!("a settled statement cannot be checked: {error}"),
+        };
+        let _ = self.events.send(ClientEvent::Suspicious(doubt));
+        Vec::new()
+    }
+
     /// Decide, store, commit: what may be sent afterwards.
     async fn step(&mut self, input: SessionInput) -> Result<Vec<ToServer>, ClientError> {
-        tell_time(&mut self.session, &self.clock)?;
+        tell(&mut self.session, SessionInput::Time(self.clock.now()))?;
         let step = self.session.decide(input)?;
         if !step.records().is_empty() {
             self.store.save(step.records().to_vec()).await?;
@@ -500,8 +551,8 @@ impl<S: Store> Actor<S> {
 }
 
 /// Nothing of it has to be durable.
-fn tell_time(session: &mut Session, clock: &Clock) -> Result<(), ClientError> {
-    let step = session.decide(SessionInput::Time(clock.now()))?;
+fn tell(session: &mut Session, input: SessionInput) -> Result<(), ClientError> {
+    let step = session.decide(input)?;
     session.commit(step)?;
     Ok(())
 }

@@ -5,6 +5,7 @@ use crate::{
     abi::MatchId,
     account::SetError,
     channel::{ChannelError, RestoreError},
+    game::Amount,
     rules::RulesId,
     sign::{SignatureError, SignerError},
     wire::TableId,
@@ -40,6 +41,14 @@ pub enum SessionError {
     /// No such rules here.
     #[error("rules {} are not registered with this client", .0.0)]
     UnknownRules(RulesId),
+    /// Enough is at the operator's word.
+    #[error("the operator owes {exposure} that no batch has settled, and the limit is {limit}: wait for a batch")]
+    Exposed {
+        /// Winnings that are not on the chain.
+        exposure: Amount,
+        /// The player's own limit.
+        limit: Amount,
+    },
     /// No more indexes.
     #[error("this account has played all the matches that it can; open another")]
     Exhausted,

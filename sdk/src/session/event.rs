@@ -42,6 +42,8 @@ pub enum SessionInput {
     Prove { tag: u32, match_id: MatchId },
     /// What time it is, in Unix seconds: expiries are judged by it (R5.11).
     Time(u64),
+    /// What a chain that the player trusts says of the account. Until it is told so, a session takes its server's word.
+    OnChain(Statement),
 }
 
 /// What a session remembers.
@@ -132,6 +134,7 @@ pub(super) enum Change {
     View(AccountView),
     Floor(u32),
     Now(u64),
+    OnChain(Statement),
 }
 
 impl SessionStep {

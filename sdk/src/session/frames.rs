@@ -157,6 +157,10 @@ impl Session {
         wanted: Wanted,
     ) -> Result<Offer, SessionError> {
         let rules = self.rules.get(&wanted.rules).ok_or(SessionError::UnknownRules(wanted.rules))?;
+        let (exposure, limit) = (self.exposure(), self.exposure_limit);
+        if exposure >= limit {
+            return Err(SessionError::Exposed { exposure, limit });
+        }
         // The lowest free one: an index left out would fall out of the window one day (R6.4). One that was offered and never
         // signed is free again; one that was signed is a channel's until it is settled (R5.4).
         let waiting = self.waiting.values().map(|waiting| waiting.offer.index);

@@ -235,6 +235,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::Storage,
         Refusal::Chain,
         Refusal::Closing,
+        Refusal::Expired,
     ]
 }
 
