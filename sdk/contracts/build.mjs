@@ -7,7 +7,13 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const contracts = { Arena: "src/Arena.sol", Hashes: "test/Hashes.sol", TestToken: "test/TestToken.sol" };
+const contracts = {
+  Arena: "src/Arena.sol",
+  Court: "src/Court.sol",
+  Hashes: "test/Hashes.sol",
+  TestToken: "test/TestToken.sol",
+  TicTacToe: "test/TicTacToe.sol",
+};
 const MAX_RUNTIME = 24_576; // EIP-170
 
 const setting = (name) => readFileSync(join(here, "foundry.toml"), "utf8").match(new RegExp(`^${name} = (.*)$`, "m"))[1];

@@ -21,7 +21,7 @@ contract Arena is Exits {
     Notice private _notice;
 
     constructor(Config memory config)
-        Typed(config.operator, config.salt)
+        Typed(config.operator, config.salt, address(this))
         Ledger(config.token)
         Revenue(config.exitWindow, config.beneficiaries, config.basisPoints)
         Outcomes(config.court)
@@ -167,7 +167,8 @@ contract Arena is Exits {
     }
 
     /// @notice What the chain knows of a match: its status (0 none, 1 disputed, 2 concluded), which seats' stakes are locked,
-    /// for which seats no statement has absorbed the outcome yet, and the first 29 bytes of keccak256(abi.encode(payouts)).
+    /// for which seats no statement has absorbed the outcome yet, and the first 29 bytes of keccak256(abi.encode(payouts)); of the
+    /// court's docket while disputed.
     function outcomeOf(bytes32 id) external view returns (uint8 status, uint8 locked, uint8 live, bytes29 payouts) {
         Outcome o = _outcomes[id];
         return (uint8(o.status()), uint8(o.locks()), uint8(o.lives()), bytes29(uint232(o.payouts())));

@@ -88,10 +88,12 @@ abstract contract Exits is Outcomes {
         if (!record.special()) revert ExitNotOpen();
         Side side = _sides[account];
         if (block.timestamp >= side.exitAt()) revert ExitWindowOver();
-        if (block.timestamp > terms.expiry) revert MatchExpired();
         if (record.contains(t.index(seat))) revert MatchSettled();
         Outcome outcome_ = _outcomes[id];
-        if (outcome_.status() == OutcomeLib.CONCLUDED) revert MatchConcluded();
+        uint256 status = outcome_.status();
+        if (status == OutcomeLib.CONCLUDED) revert MatchConcluded();
+        // A dispute outlives the expiry, and so do the stakes in it (R7.14).
+        if (block.timestamp > terms.expiry && status != OutcomeLib.DISPUTED) revert MatchExpired();
         if (outcome_.isLocked(seat)) revert AlreadyLocked();
         _outcomes[id] = outcome_.flipLock(seat);
         _sides[account] = side.lock(stake);

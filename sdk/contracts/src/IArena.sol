@@ -75,7 +75,6 @@ interface IArena {
     event ExitFinished(address indexed account, address indexed owner, uint96 paid);
     event Locked(address indexed account, bytes32 indexed matchId, uint96 stake);
     event Released(address indexed account, bytes32 indexed matchId, uint96 stake);
-    event Disputed(bytes32 indexed matchId);
     event Concluded(bytes32 indexed matchId, uint96[] payouts);
     event OwedAdded(address indexed account, bytes32 indexed matchId, uint96 amount);
     /// @notice An owed amount was paid, or repaid the account's own debt, or left the queue with a statement (`amount` 0).
@@ -134,8 +133,10 @@ interface IArena {
     error MatchExpired();
     /// @notice The match has its outcome already.
     error MatchConcluded();
-    /// @notice A dispute of the match is open already.
+    /// @notice A dispute of the match is open already: answer in it.
     error MatchDisputed();
+    /// @notice No such dispute is open: give the docket of the newest event.
+    error OtherDocket();
     /// @notice The account's settled set contains the match already.
     error MatchSettled();
     /// @notice The stake is locked already.

@@ -37,13 +37,18 @@ abstract contract Outcomes is Settlement {
         _apply(_open(terms), payouts);
     }
 
-    /// @notice Marks a match as disputed: its locks stay until it has an outcome.
-    function dispute(bytes32 id) external onlyCourt {
+    /// @notice Opens a dispute or moves it on (R7.2): what the court keeps of it stands in the match's own slot, where the payouts
+    /// will. Locks of a disputed match stay until it has an outcome.
+    /// @param from What stands there; zero opens.
+    function dispute(bytes32 id, bytes29 from, bytes29 to) external onlyCourt {
         Outcome outcome_ = _outcomes[id];
-        if (outcome_.status() == OutcomeLib.CONCLUDED) revert MatchConcluded();
-        if (outcome_.status() == OutcomeLib.DISPUTED) revert MatchDisputed();
-        _outcomes[id] = outcome_.dispute();
-        emit Disputed(id);
+        uint256 status = outcome_.status();
+        if (status == OutcomeLib.CONCLUDED) revert MatchConcluded();
+        if (outcome_.payouts() != uint232(from)) {
+            if (from == 0) revert MatchDisputed();
+            revert OtherDocket();
+        }
+        _outcomes[id] = outcome_.disputed(uint232(to)); // the court has the event
     }
 
     /// @notice Moves every seat whose settled set lacks the match by payout minus stake: debits first, then credits.

@@ -13,7 +13,7 @@ type Side is uint256;
 /// @dev `owed` is wider than an amount, so that no number of conclusions can make the next one overflow.
 type Pool is uint256;
 
-/// @notice status uint8 | locked seats uint8 | live seats uint8 | truncated hash of the payouts uint232.
+/// @notice status uint8 | locked seats uint8 | live seats uint8 | truncated hash of the payouts, or of the docket, uint232.
 type Outcome is uint256;
 
 using AccountLib for Account global;
@@ -274,8 +274,9 @@ library OutcomeLib {
         return Outcome.wrap(Outcome.unwrap(o) ^ (1 << (16 + seat)));
     }
 
-    function dispute(Outcome o) internal pure returns (Outcome) {
-        return Outcome.wrap(Outcome.unwrap(o) | DISPUTED);
+    /// @notice Keeps the locks; no seat is live before there is an outcome.
+    function disputed(Outcome o, uint256 docket) internal pure returns (Outcome) {
+        return Outcome.wrap(DISPUTED | (o.locks() << 8) | (docket << 24));
     }
 
     function concluded(uint256 lives_, uint256 truncated) internal pure returns (Outcome) {

@@ -49,16 +49,22 @@ abstract contract Terms is Typed {
                 revert BadTerms();
             }
             (t.seats, t.accounts, t.indexes, t.stakes) = (n, _at(seats), _at(indexes), _at(stakes));
-            bool bad;
+            uint256 bad;
             for (uint256 i; i != n; ++i) {
-                address seat = t.account(i);
+                uint256 seat;
+                (uint256 accounts, uint256 numbers, uint256 amounts) = (t.accounts, t.indexes, t.stakes);
                 assembly ("memory-safe") {
+                    let shift := shl(5, i)
+                    seat := calldataload(add(accounts, shift))
                     bad := or(bad, or(iszero(seat), shr(160, seat)))
+                    bad := or(bad, shr(32, calldataload(add(numbers, shift))))
+                    bad := or(bad, shr(96, calldataload(add(amounts, shift))))
+                    for { let pos := accounts } lt(pos, add(accounts, shift)) { pos := add(pos, 0x20) } {
+                        bad := or(bad, eq(calldataload(pos), seat))
+                    }
                 }
-                bad = bad || t.index(i) > type(uint32).max || t.stake(i) > type(uint96).max;
-                for (uint256 j; j != i; ++j) bad = bad || t.account(j) == seat;
             }
-            if (bad) revert BadTerms();
+            if (bad != 0) revert BadTerms();
             t.id = _matchId(terms, seats, indexes, stakes, terms.seeds);
         }
     }

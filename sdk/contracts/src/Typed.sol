@@ -27,21 +27,23 @@ abstract contract Typed is IArena {
     uint256 internal constant SIGNATURE = 64;
 
     address internal immutable OPERATOR;
+    address private immutable HOME; // the arena whose domain it is
     bytes32 private immutable SALT;
     uint256 private immutable CHAIN;
     bytes32 private immutable DOMAIN;
 
-    constructor(address operator_, bytes32 salt) {
+    constructor(address operator_, bytes32 salt, address home) {
         if (operator_ == address(0)) revert ZeroAddress();
         OPERATOR = operator_;
+        HOME = home;
         SALT = salt;
         CHAIN = block.chainid;
-        DOMAIN = _separator(salt);
+        DOMAIN = _separator(salt, home);
     }
 
     /// @notice The EIP-712 domain separator.
     function domainSeparator() public view returns (bytes32) {
-        return block.chainid == CHAIN ? DOMAIN : _separator(SALT);
+        return block.chainid == CHAIN ? DOMAIN : _separator(SALT, HOME);
     }
 
     /// @notice EIP-5267.
@@ -58,7 +60,7 @@ abstract contract Typed is IArena {
             uint256[] memory extensions
         )
     {
-        return (0x1f, "Matchlock", "1", block.chainid, address(this), SALT, new uint256[](0));
+        return (0x1f, "Matchlock", "1", block.chainid, HOME, SALT, new uint256[](0));
     }
 
     /// @notice The id of an account (R2.3).
@@ -104,9 +106,17 @@ abstract contract Typed is IArena {
 
     /// @notice The digest of a state of a match.
     function _stateDigest(bytes32 id, State calldata state) internal view returns (bytes32) {
+        return _digest(_stateHash(id, state));
+    }
+
+    /// @notice The struct hash of a state, which the next state's `prev` names (R4.5).
+    function _stateHash(bytes32 id, State calldata state) internal pure returns (bytes32) {
+        return _stateHash(id, state, state.payouts);
+    }
+
+    function _stateHash(bytes32 id, State calldata state, uint96[] calldata words) internal pure returns (bytes32 hash) {
         bytes32 kind = STATE_TYPE;
-        bytes32 payouts = _hashWords(state.payouts.length, _at(state.payouts));
-        bytes32 hash;
+        bytes32 payouts = _hashWords(words.length, _at(words));
         assembly ("memory-safe") {
             let m := mload(0x40)
             mstore(m, kind)
@@ -115,7 +125,6 @@ abstract contract Typed is IArena {
             mstore(add(m, 0xe0), payouts)
             hash := keccak256(m, 0x100)
         }
-        return _digest(hash);
     }
 
     /// @notice The digest of an account's statement.
@@ -174,8 +183,8 @@ abstract contract Typed is IArena {
         if (packed.length != length) revert BadLength(length, packed.length);
     }
 
-    function _separator(bytes32 salt) private view returns (bytes32) {
-        return keccak256(abi.encode(DOMAIN_TYPE, NAME, VERSION, block.chainid, address(this), salt));
+    function _separator(bytes32 salt, address home) private view returns (bytes32) {
+        return keccak256(abi.encode(DOMAIN_TYPE, NAME, VERSION, block.chainid, home, salt));
     }
 
     /// @dev EIP-712 hashes an array as its words, which is how calldata holds it.

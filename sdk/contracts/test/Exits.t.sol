@@ -247,15 +247,19 @@ contract ExitsTest is Fixture {
         IArena.Match memory m = terms(a, 0, b, 0, 4 ether);
         openExit(a);
         lock(pair(a, b), m, 0);
-        refused(IArena.NotCourt.selector, operator, abi.encodeCall(arena.dispute, (idOf(m))));
-        accepted(court, abi.encodeCall(arena.dispute, (idOf(m))));
-        refused(IArena.MatchDisputed.selector, court, abi.encodeCall(arena.dispute, (idOf(m))));
+        (bytes29 first, bytes29 second) = ("first", "second");
+        refused(IArena.NotCourt.selector, operator, abi.encodeCall(arena.dispute, (idOf(m), 0, first)));
+        refused(IArena.OtherDocket.selector, court, abi.encodeCall(arena.dispute, (idOf(m), first, second)));
+        accepted(court, abi.encodeCall(arena.dispute, (idOf(m), 0, first)));
+        refused(IArena.MatchDisputed.selector, court, abi.encodeCall(arena.dispute, (idOf(m), 0, first)));
+        refused(IArena.OtherDocket.selector, court, abi.encodeCall(arena.dispute, (idOf(m), second, first)));
+        accepted(court, abi.encodeCall(arena.dispute, (idOf(m), first, second)));
         vm.warp(m.expiry + 1);
         refused(IArena.StillLocked.selector, a.owner, abi.encodeCall(arena.release, (m, 0)));
         accepted(court, abi.encodeCall(arena.outcome, (m, amounts(0, 8 ether))));
         Books memory k = books(a);
         vm.assertEq(k.locked, 0);
         vm.assertEq(equity(a), 6 ether);
-        refused(IArena.MatchConcluded.selector, court, abi.encodeCall(arena.dispute, (idOf(m))));
+        refused(IArena.MatchConcluded.selector, court, abi.encodeCall(arena.dispute, (idOf(m), second, first)));
     }
 }

@@ -59,9 +59,13 @@ abstract contract Fixture {
     }
 
     /// Deploys the committed artifact: what is tested is what others use.
-    function deploy(IArena.Config memory config) public returns (Arena deployed) {
-        bytes memory code = vm.parseJsonBytes(vm.readFile("artifacts/Arena.json"), ".bytecode");
-        code = bytes.concat(code, abi.encode(config));
+    function deploy(IArena.Config memory config) public returns (Arena) {
+        return Arena(create("Arena", abi.encode(config)));
+    }
+
+    function create(string memory name, bytes memory arguments) internal returns (address deployed) {
+        bytes memory code = vm.parseJsonBytes(vm.readFile(string.concat("artifacts/", name, ".json")), ".bytecode");
+        code = bytes.concat(code, arguments);
         assembly ("memory-safe") {
             deployed := create(0, add(code, 0x20), mload(code))
             if iszero(deployed) {

@@ -5,7 +5,7 @@ import {Typed} from "../src/Typed.sol";
 
 /// @notice The arena's own hashing, opened up for comparison with other implementations. The domain is this contract's.
 contract Hashes is Typed {
-    constructor(address operator, bytes32 salt) Typed(operator, salt) {}
+    constructor(address operator, bytes32 salt) Typed(operator, salt, address(this)) {}
 
     function stateDigest(bytes32 id, State calldata state) external view returns (bytes32) {
         return _stateDigest(id, state);

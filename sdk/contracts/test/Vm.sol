@@ -25,6 +25,7 @@ interface Vm {
     function assertTrue(bool yes, string calldata what) external pure;
     function assume(bool yes) external pure;
     function chainId(uint256 id) external;
+    function computeCreateAddress(address deployer, uint256 nonce) external pure returns (address);
     function deal(address who, uint256 balance) external;
     function expectEmit(address emitter) external;
     function expectPartialRevert(bytes4 selector) external;
@@ -32,10 +33,12 @@ interface Vm {
     function expectRevert(bytes calldata data) external;
     /// The compiler takes block.timestamp for constant, which `warp` makes untrue.
     function getBlockTimestamp() external view returns (uint256);
+    function getNonce(address account) external view returns (uint64);
     function getRecordedLogs() external returns (Log[] memory);
     function load(address target, bytes32 slot) external view returns (bytes32);
     function parseJsonBytes(string calldata json, string calldata key) external pure returns (bytes memory);
     function prank(address sender) external;
+    function prank(address sender, address origin) external;
     function readFile(string calldata path) external view returns (string memory);
     function recordLogs() external;
     function signCompact(uint256 key, bytes32 digest) external pure returns (bytes32 r, bytes32 vs);
