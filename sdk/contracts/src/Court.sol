@@ -62,19 +62,15 @@ contract Court is Fouls {
         Table memory t = _open(terms);
         Case memory c = _caseOf(docket);
         _expectRunning(c);
-        Chain memory chain = _read(t, terms, shown, c.top);
-        if (chain.hashes[0] == c.top) {
-            if (c.contested != 0) revert BeforeArbiters();
+        bytes32 top = c.contested == 0 ? c.top : bytes32(0);
+        Chain memory chain = _read(t, terms, shown, top);
+        if (chain.hashes[0] == top) {
             _extend(t, c, chain);
         } else if (chain.from > c.turn) {
             c.ruled = 0;
         } else if (_passes(c, chain)) {
-            if (c.contested == 0) {
-                _extend(t, c, chain);
-            } else {
-                if (chain.from < c.contested) revert BeforeArbiters();
-                chain.acks = chain.acks.max(c.acks, t.seats);
-            }
+            if (c.contested == 0) _extend(t, c, chain);
+            else _overtake(t, c, chain);
         } else {
             _expectFork(t, c, chain, fork);
             c.ruled = 0;
@@ -99,6 +95,13 @@ contract Court is Fouls {
         }
     }
 
+    /// @notice What is before the arbiters is agreed.
+    function _overtake(Table memory t, Case memory c, Chain memory chain) private pure {
+        if (c.phase != Phase.OPEN) revert NotNewer();
+        if (chain.from < c.contested) revert BeforeArbiters();
+        chain.acks = chain.acks.max(c.acks, t.seats);
+    }
+
     /// @notice Does the chain, from a base not above the case's top, go through that top?
     function _passes(Case memory c, Chain memory chain) private pure returns (bool) {
         uint256 place = c.turn - chain.from;
@@ -108,7 +111,6 @@ contract Court is Fouls {
     /// @notice The base is agreed, and at its turn the dispute's chain has another header: that one is a fork (R5.9).
     function _expectFork(Table memory t, Case memory c, Chain memory chain, State[] calldata fork) private pure {
         if (c.phase != Phase.OPEN || chain.from <= c.acks.least(t.seats)) revert NotNewer();
-        if (chain.from < c.contested) revert BeforeArbiters();
         if (fork.length != c.turn - chain.from + 1) revert NotNewer();
         _expectTrail(t.id, fork, c.top);
         if (_stateHash(t.id, fork[0]) == chain.hashes[0]) revert NotNewer();

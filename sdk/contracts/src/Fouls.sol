@@ -60,6 +60,7 @@ abstract contract Fouls is Dockets, ReentrancyGuardTransient {
         } else {
             if (msg.value != BOND) revert WrongBond(BOND);
             if ((c.ruled >> (trail[1].turn & 63)) & 1 != 0) revert AlreadyRuled();
+            if (c.phase == Phase.OPEN && c.mover != OVER) _charge(c, t.seats); // its clock stops here
             c.contested = trail[1].turn;
             c.since = block.timestamp;
             c.until = block.timestamp + PATIENCE;

@@ -1,0 +1,507 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {IArena} from "../../src/IArena.sol";
+import {ICourt, Phase} from "../../src/ICourt.sol";
+import {IReferee} from "../../src/IReferee.sol";
+import {Player} from "../Fixture.sol";
+import {Typing} from "../Typing.sol";
+import {Disputed, Story} from "./Disputed.sol";
+import {Vm, vm} from "../Vm.sol";
+
+/// @notice What broke earlier drafts (section 11), where it needs disputes.
+contract DisputeTracesTest is Disputed {
+    Player private a;
+    Player private b;
+    Player private c;
+
+    function setUp() public override {
+        super.setUp();
+        a = rich(1, 10 ether);
+        b = rich(2, 10 ether);
+        c = rich(3, 10 ether);
+    }
+
+    function two() private view returns (Player[] memory) {
+        return pair(a, b);
+    }
+
+    function three() private view returns (Player[] memory all) {
+        all = new Player[](3);
+        (all[0], all[1], all[2]) = (a, b, c);
+    }
+
+    function split(uint96 x, uint96 y, uint96 z) private pure returns (uint96[] memory all) {
+        all = new uint96[](3);
+        (all[0], all[1], all[2]) = (x, y, z);
+    }
+
+    function openedAt(Story memory s, uint256 base) private {
+        tell(challenging(s, proof(s, base)));
+    }
+
+    // ------------------------------------------------------------------------------------------------- section 11, ◦
+
+    /// R7.8: seats 0 and 1 collude; seat 2 names the header under theirs.
+    function test_trace04_an_illegal_move_buried_under_a_legal_one_is_contested() public {
+        Story memory s = then(story(three()), 3);
+        Story memory foul = then(s, "illegal", 1); // by seat 0, and it is seat 1's turn
+        foul = then(then(foul, "on it", 0), "and on", 1);
+        openedAt(foul, 3);
+        tell(c.owner, BOND, contesting(foul, 4));
+        tell(ruleing(foul, 4, false));
+        vm.assertEq(phase(), Phase.CLOSED);
+        vm.assertEq(top(), 3);
+        finish(foul, 3); // as if seat 0 had not acted in turn 4
+        vm.assertEq(equity(a), 9 ether);
+        vm.assertEq(equity(c), 10.5 ether);
+        vm.assertEq(bench.bondOf(c.owner), BOND);
+    }
+
+    /// R7.5.
+    function test_trace09_a_clock_of_seconds_is_no_window_on_the_chain() public {
+        Story memory s = then(story(two()), 2);
+        s.terms.clock = 15;
+        s = then(upTo(s, 0), 2);
+        openedAt(s, 1);
+        vm.assertEq(until(), START + MINIMUM);
+        // Longer than the minimum is what both signed, out of the seat's chain time.
+        Story memory slow = story(two());
+        slow.terms.clock = 3 hours;
+        slow = then(slow, 2);
+        openedAt(slow, 1);
+        vm.assertEq(until(), START + MINIMUM + slow.terms.chainTime);
+    }
+
+    /// R7.9, R7.10.
+    function test_trace10_neither_a_false_contest_nor_a_silent_arbiter_pays_the_liar() public {
+        Story memory s = then(story(two()), 3);
+        openedAt(s, 2);
+        tell(b.owner, BOND, contesting(s, 3));
+        tell(ruleing(s, 3, true));
+        vm.assertEq(bench.shareOf(a.id) + bench.shareOf(b.id), BOND);
+        vm.assertEq(bench.bondOf(b.owner), 0);
+        denied(abi.encodeWithSelector(ICourt.AlreadyRuled.selector), BOND, contesting(s, 3));
+        bench.claimShare(a.owner, a.key);
+        vm.assertEq(a.owner.balance, BOND / 2);
+        finish(s, 3);
+        vm.assertEq(equity(a), 11 ether);
+
+        Story memory t = then(story(two()), 3);
+        t.terms.indexes = numbers(1, 1);
+        t = then(upTo(t, 0), 3);
+        openedAt(t, 2);
+        tell(b.owner, BOND, contesting(t, 3));
+        vm.assertEq(until(), vm.getBlockTimestamp() + PATIENCE);
+        finish(t, 3); // nobody rules: stakes back, and the bond
+        vm.assertEq(equity(a), 11 ether);
+        vm.assertEq(equity(b), 9 ether);
+        bench.claimBond(b.owner);
+        vm.assertEq(b.owner.balance, BOND);
+        vm.assertEq(address(bench).balance, BOND / 2);
+    }
+
+    /// R5.9: seat 2 built on one of two headers, and may not sign the turn again.
+    function test_trace13_two_headers_for_one_turn_do_not_trap_the_third_seat() public {
+        Story memory s = then(story(three()), 2);
+        Story memory shown = then(then(s, "to the court"), "and on");
+        Story memory told = then(s, "to seat 1"); // both by seat 2, in turn 3
+        Story memory honest = then(told, "by seat 0");
+        openedAt(shown, 2);
+        // Seat 0 has signed turn 4 on the other header.
+        denied(ICourt.NotNewer.selector, responding(honest, proof(honest, 2)));
+        tell(doubling(shown, told, 3));
+        finish(shown, 2);
+        vm.assertEq(equity(c), 9 ether);
+        vm.assertEq(equity(a), 10.5 ether);
+        vm.assertEq(equity(b), 10.5 ether);
+    }
+
+    /// R5.9, R7.7: one account signs a second header for a turn that everybody has long left behind.
+    function test_trace16_a_second_header_for_an_agreed_turn_rewinds_nothing() public {
+        Story memory s = then(story(three()), 9);
+        Story memory fork = then(upTo(s, 3), "late"); // by seat 0, which plays with seat 1
+        openedAt(s, 7);
+        denied(ICourt.Agreed.selector, 4, doubling(s, fork, 4));
+        // Shown against a stale state it closes the case; what is agreed and newer reopens it.
+        Story memory t = story(three());
+        t = then(t, 9);
+        Story memory late = then(upTo(t, 3), "late");
+        tell(challenging(t, proof(t, 2, 4)));
+        tell(doubling(t, late, 4));
+        vm.assertEq(phase(), Phase.CLOSED);
+        denied(ICourt.NotNewer.selector, responding(t, proof(t, 3)));
+        tell(responding(t, proof(t, 6)));
+        vm.assertEq(phase(), Phase.OPEN);
+        vm.assertEq(top(), 9);
+    }
+
+    /// R7.8: a tower, which is nobody's seat, contests; the referee gets its budget or the call fails.
+    function test_trace18_anyone_contests_and_no_contest_is_starved() public {
+        Story memory s = play(play(noughts(two()), 0), 4);
+        s = then(s, action(4), keccak256("b"), 1, amounts(1.9 ether, 0)); // taken
+        openedAt(s, 2);
+        // A legal move in another dispute must not fail for want of gas.
+        bytes memory data = contesting(s, 3);
+        bytes32 before = keccak256(abi.encode(docket));
+        uint256 failed;
+        for (uint256 gas = 40_000; gas < 240_000; gas += 5_000) {
+            uint256 here = vm.snapshotState();
+            (bool done, bytes memory why) = address(bench).call{gas: gas}(data);
+            if (!done) ++failed;
+            if (!done && why.length >= 4) {
+                vm.assertEq(bytes32(bytes4(why)), bytes32(ICourt.TooLittleGas.selector));
+            }
+            vm.revertToState(here);
+        }
+        vm.assertTrue(failed > 15);
+        vm.assertEq(before, keccak256(abi.encode(docket)));
+        tell(address(0x70e3), 0, data);
+        vm.assertEq(phase(), Phase.CLOSED);
+        finish(s, 2);
+        vm.assertEq(equity(b), 10.9 ether);
+    }
+
+    /// The same with a legal move: whatever the gas, it is never found illegal.
+    function test_trace18_a_legal_move_is_never_starved_into_an_illegal_one() public {
+        Story memory s = play(play(play(noughts(two()), 0), 4), 8);
+        openedAt(s, 2);
+        bytes memory data = contesting(s, 3);
+        for (uint256 gas = 40_000; gas < 240_000; gas += 1_000) {
+            (bool done,) = address(bench).call{gas: gas}(data);
+            vm.assertFalse(done);
+        }
+    }
+
+    /// R5.12: whoever has the turn at the last one finds no header that goes on.
+    function test_trace22_nobody_is_stalled_by_maxTurns() public {
+        Story memory s = story(two());
+        s.terms.maxTurns = 3;
+        s = then(s, 3);
+        denied(ICourt.BadHeader.selector, 3, challenging(s, proof(s, 2)));
+        openedAt(upTo(s, 2), 1);
+        denied(ICourt.BadHeader.selector, 3, responding(s, more(s, 2)));
+        Story memory over = ended(upTo(s, 2), amounts(2 ether, 0));
+        tell(responding(over, more(over, 2)));
+        finish(over, 3);
+        vm.assertEq(equity(a), 11 ether);
+    }
+
+    /// R7.5: answers within the minimum cost no chain time, however many are forced.
+    function test_trace24_forced_answers_do_not_burn_the_clock() public {
+        Story memory s = story(two());
+        s.terms.clock = 2 hours;
+        s.terms.chainTime = 90 minutes;
+        s = then(s, 12);
+        tell(challenging(s, proof(s, 0, 1)));
+        for (uint256 turn = 1; turn < 9; ++turn) {
+            vm.warp(vm.getBlockTimestamp() + MINIMUM);
+            tell(responding(s, signedBy(s, turn, turn + 1, false)));
+        }
+        vm.assertEq(docket.spent, 0);
+        // Beyond it both the hour above the minimum and the rest of the chain time run out.
+        vm.warp(vm.getBlockTimestamp() + 2 hours);
+        tell(responding(s, signedBy(s, 9, 10, false)));
+        vm.assertEq(spent(1), 1 hours);
+        tell(responding(s, signedBy(s, 10, 11, false)));
+        vm.assertEq(until(), vm.getBlockTimestamp() + MINIMUM + 30 minutes);
+        // A stale state is nobody's time.
+        Story memory t = story(two());
+        t.terms.clock = 2 hours;
+        t = then(t, 9);
+        tell(challenging(t, proof(t, 2, 3)));
+        vm.warp(until());
+        tell(responding(t, proof(t, 7)));
+        vm.assertEq(docket.spent, 0);
+    }
+
+    /// R5.3, R7.12.
+    function test_trace25_state_0_shown_late_is_nothing() public {
+        Story memory s = then(story(two()), 1);
+        vm.warp(s.terms.openBy + 1);
+        denied(ICourt.ShownLate.selector, s.terms.openBy, challenging(s, proof(s, 0)));
+        denied(ICourt.ShownLate.selector, s.terms.openBy, challenging(s, proof(s, 0, 0)));
+        // The stake that an exit left locked comes free before the expiry.
+        openExit(b);
+        lock(s.players, s.terms, 1);
+        tell(doubting(s));
+        denied(ICourt.NotNewer.selector, responding(s, proof(s, 0)));
+        pass();
+        tell(ending(s, 0));
+        vm.assertEq(books(b).locked, 0);
+        vm.assertEq(equity(a), 10 ether);
+        vm.assertEq(equity(b), 10 ether);
+    }
+
+    function test_trace25_state_0_shown_in_time_stands() public {
+        Story memory s = then(story(two()), 1);
+        denied(ICourt.DoubtedEarly.selector, s.terms.openBy, doubting(s));
+        vm.warp(s.terms.openBy);
+        denied(ICourt.DoubtedEarly.selector, s.terms.openBy, doubting(s));
+        openedAt(s, 0);
+        finish(s, 1);
+        vm.assertEq(equity(a), 11 ether);
+        // A match that went on is shown against any doubt.
+        Story memory t = then(story(two()), 3);
+        vm.warp(t.terms.openBy + 1);
+        tell(doubting(t));
+        tell(responding(t, proof(t, 2)));
+        vm.assertEq(phase(), Phase.OPEN);
+    }
+
+    // -------------------------------------------------------------------------------------- found with the contract
+
+    /// R7.14: the dispute outlives the expiry, the loser leaves then.
+    function test_trace28_a_loser_does_not_exit_from_a_dispute_that_outlives_the_expiry() public {
+        Story memory s = then(story(two()), 3);
+        vm.warp(s.terms.expiry);
+        openedAt(s, 2);
+        vm.warp(s.terms.expiry + 1);
+        openExit(b);
+        lock(s.players, s.terms, 1);
+        refused(IArena.StillLocked.selector, b.owner, abi.encodeCall(arena.release, (s.terms, 1)));
+        vm.warp(s.terms.expiry + 1 + WINDOW);
+        arena.finishExit(b.owner, b.key);
+        vm.assertEq(b.owner.balance, 9 ether);
+        tell(ending(s, 3));
+        vm.assertEq(equity(a), 11 ether);
+        vm.assertEq(poolOwed(), 0);
+    }
+
+    /// R7.2: a header that could never be applied would keep the stakes for ever.
+    function test_trace29_a_header_that_cannot_be_applied_never_gets_on_the_docket() public {
+        Story memory s = then(story(two()), 3);
+        Story memory bad = then(s, "x", keccak256("b"), 255, amounts(2 ether, 1));
+        openedAt(s, 2);
+        denied(ICourt.BadHeader.selector, 4, responding(bad, more(bad, 3)));
+        bad = then(s, "x", keccak256("b"), 7, amounts(2 ether, 0));
+        denied(ICourt.BadHeader.selector, 4, responding(bad, more(bad, 3)));
+    }
+
+    /// R7.7: a stale state with an illegal move on it, contested by the mover's own friend in the last second.
+    function test_trace30_a_contest_in_the_last_second_leaves_a_window_for_what_is_agreed() public {
+        Story memory s = then(story(three()), 9);
+        Story memory foul = then(upTo(s, 3), "illegal"); // seat 0's own
+        openedAt(foul, 2);
+        vm.warp(until());
+        tell(b.owner, BOND, contesting(foul, 4));
+        vm.warp(until());
+        tell(ruleing(foul, 4, false));
+        vm.assertEq(until(), vm.getBlockTimestamp() + MINIMUM);
+        vm.warp(until());
+        tell(responding(s, proof(s, 6)));
+        vm.assertEq(top(), 9);
+        finish(s, 9);
+    }
+
+    /// R7.7: two illegal headers of two colluders. Stopping at the second one's parent would stop at the first.
+    function test_trace31_the_earlier_of_two_illegal_headers_can_still_be_contested() public {
+        Story memory s = then(story(three()), 3);
+        // Seat 0's header says that all is seat 0's, should seat 1 not act; seat 1's says anything.
+        Story memory foul = then(s, "illegal", keccak256("poison"), 1, split(3 ether, 0, 0));
+        foul = then(foul, "illegal too", 2);
+        openedAt(foul, 3);
+        tell(a.owner, BOND, contesting(foul, 5));
+        tell(ruleing(foul, 5, false));
+        vm.assertEq(top(), 4);
+        tell(c.owner, BOND, contesting(foul, 4));
+        tell(ruleing(foul, 4, false));
+        finish(foul, 3);
+        vm.assertEq(equity(a), 9 ether);
+        vm.assertEq(equity(c), 10.5 ether);
+    }
+
+    /// R7.4: one author who moves often writes a branch as long as it likes.
+    function test_trace32_what_is_agreed_beats_a_longer_branch() public {
+        Story memory s = then(story(two()), 7);
+        Story memory branch = then(upTo(s, 4), "mine", 0);
+        for (uint256 i; i < 5; ++i) branch = then(branch, "mine again", 0);
+        openedAt(branch, 3);
+        vm.assertEq(top(), 10);
+        IArena.State[] memory fork = slice(branch, 5, 10);
+        ICourt.Evidence memory e = proof(s, 5);
+        denied(ICourt.NotNewer.selector, responding(s, e));
+        denied(ICourt.NotNewer.selector, abi.encodeCall(bench.respond, (s.terms, docket, e, slice(branch, 6, 10))));
+        IArena.State[] memory forged = slice(branch, 5, 10);
+        forged[0] = s.states[5];
+        denied(ICourt.WrongTrail.selector, abi.encodeCall(bench.respond, (s.terms, docket, e, forged)));
+        tell(abi.encodeCall(bench.respond, (s.terms, docket, e, fork)));
+        vm.assertEq(top(), 7);
+        // And not the other way round.
+        denied(ICourt.NotNewer.selector, responding(branch, proof(branch, 4)));
+    }
+
+    /// R7.4: an own illegal header, contested by a puppet while the arbiters sleep, would give the stakes back.
+    function test_trace35_what_is_agreed_overtakes_a_contest() public {
+        Story memory s = then(story(two()), 7);
+        Story memory foul = then(then(upTo(s, 4), "illegal", 0), "illegal", 1);
+        openedAt(foul, 3);
+        tell(stranger, BOND, contesting(foul, 6));
+        ICourt.Evidence memory e = proof(s, 5);
+        tell(abi.encodeCall(bench.respond, (s.terms, docket, e, slice(foul, 5, 6))));
+        vm.assertEq(contested(), 0);
+        vm.assertEq(bench.bondOf(stranger), BOND);
+        finish(s, 7);
+        vm.assertEq(equity(a), 11 ether);
+    }
+
+    /// R7.7: the guilty seat has a friend contest a header below, and shows that one agreed.
+    function test_trace36_a_closed_case_is_not_reopened_from_below() public {
+        Story memory s = story(three());
+        for (uint8 i; i < 6; ++i) s = then(s, "", (i + 1) % 2); // seat 2 has nothing to do
+        tell(challenging(s, proof(s, 2)));
+        tell(doubling(s, then(upTo(s, 5), "other"), 6)); // by seat 1
+        vm.assertEq(top(), 5);
+        tell(stranger, BOND, contesting(s, 4));
+        denied(ICourt.NotNewer.selector, responding(s, proof(s, 4)));
+        tell(ruleing(s, 4, true));
+        vm.assertEq(phase(), Phase.CLOSED);
+        denied(ICourt.NotNewer.selector, responding(s, proof(s, 4)));
+        finish(s, 5);
+        vm.assertEq(equity(b), 9 ether);
+    }
+
+    /// R7.6: seat 2 acknowledges nothing; the others still get to the end, and no header is buried too deep to contest.
+    function test_trace33_a_seat_that_acknowledges_nothing_neither_stalls_nor_is_buried() public {
+        Story memory s = story(three());
+        for (uint256 i; i < 40; ++i) s = then(s, "", uint8((i + 1) % 2));
+        tell(challenging(s, proof(s, 0, 32)));
+        vm.assertEq(until(), START + 2 * MINIMUM);
+        denied(
+            abi.encodeWithSelector(ICourt.TooManyHeaders.selector, 32, START + MINIMUM),
+            responding(s, signedBy(s, 32, 33, false))
+        );
+        // For one window seat 2 can contest any of them ...
+        uint256 here = vm.snapshotState();
+        ICourt.Docket memory before = docket;
+        vm.warp(START + MINIMUM);
+        tell(stranger, BOND, contesting(s, 1));
+        vm.revertToState(here);
+        docket = before;
+        // ... and then they are agreed.
+        vm.warp(START + MINIMUM);
+        tell(responding(s, signedBy(s, 32, 40, false)));
+        vm.assertEq(docket.spent, 0);
+        vm.assertEq(ack(2), 32);
+        denied(abi.encodeWithSelector(ICourt.Agreed.selector, 32), BOND, contesting(s, 32));
+        finish(s, 40);
+    }
+
+    /// R7.2: a contract makes the call, so that the headers are in nobody's input.
+    function test_trace37_headers_shown_through_a_contract_are_recorded() public {
+        Story memory s = then(story(two()), 3);
+        bytes memory data = challenging(s, proof(s, 2));
+        vm.recordLogs();
+        (bool done,) = address(bench).call(data);
+        vm.assertTrue(done);
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        vm.assertEq(logs.length, 2);
+        vm.assertEq(logs[1].topics[0], ICourt.Recorded.selector);
+        (IArena.State[] memory headers, bytes[] memory moves) = abi.decode(logs[1].data, (IArena.State[], bytes[]));
+        vm.assertEq(headers[0].board, s.states[3].board);
+        vm.assertEq(keccak256(moves[0]), s.states[3].move);
+    }
+
+    /// R7.8.
+    function test_trace38_a_referee_that_is_none_leaves_it_to_the_arbiters() public {
+        Story memory s = story(two());
+        s.terms.referee = address(0xdead);
+        s = then(s, 3);
+        openedAt(s, 2);
+        tell(stranger, BOND, contesting(s, 3));
+        Story memory t = noughts(two());
+        t.terms.budget = 10_000_001;
+        t.positions = new bytes[](0);
+        t = then(upTo(t, 0), 3);
+        openedAt(t, 2);
+        tell(stranger, BOND, contesting(t, 3));
+    }
+
+    /// R7.8: whatever it does but answer "legal" with the header's words.
+    function test_trace38_a_referee_that_fails_eats_gas_or_answers_too_much_says_illegal() public {
+        address[4] memory odd = [address(new Reverts()), address(new Eats()), address(new Talks()), address(new Refuses())];
+        for (uint256 i; i < 4; ++i) {
+            Story memory s = noughts(two());
+            s.terms.referee = odd[i];
+            s = play(play(upTo(s, 0), 0), 4);
+            s.terms.indexes = numbers(uint32(i), uint32(i));
+            s = play(play(upTo(s, 0), 0), 4);
+            openedAt(s, 1);
+            tell(contesting(s, 2));
+            vm.assertEq(phase(), Phase.CLOSED);
+        }
+    }
+
+    /// R7.9: whoever sent a puppet gets its own part back at most.
+    function test_trace39_a_lost_bond_is_everybodys() public {
+        Story memory s = then(story(three()), 4);
+        openedAt(s, 2);
+        tell(stranger, BOND, contesting(s, 4));
+        tell(ruleing(s, 4, true));
+        vm.assertEq(bench.shareOf(a.id), BOND - 2 * (BOND / 3));
+        vm.assertEq(bench.shareOf(b.id), BOND / 3);
+        vm.assertEq(bench.shareOf(c.id), BOND / 3);
+        (bool done,) = address(bench).call(abi.encodeCall(bench.claimShare, (stranger, a.key)));
+        vm.assertFalse(done);
+        bench.claimShare(c.owner, c.key);
+        vm.assertEq(c.owner.balance, BOND / 3);
+        denied(ICourt.NoBond.selector, abi.encodeCall(bench.claimShare, (c.owner, c.key)));
+    }
+
+    /// R6.1, R7.9: a final overtakes the contest, and the bond is not lost with the docket.
+    function test_trace40_a_final_during_a_contest_leaves_the_bond_to_be_reclaimed() public {
+        Story memory s = then(story(two()), 3);
+        openedAt(s, 2);
+        tell(stranger, BOND, contesting(s, 3));
+        denied(ICourt.NoBond.selector, abi.encodeCall(bench.reclaim, (idOf(s.terms))));
+        conclude(s.players, s.terms, amounts(2 ether, 0));
+        tell(abi.encodeCall(bench.reclaim, (idOf(s.terms))));
+        denied(ICourt.NoBond.selector, abi.encodeCall(bench.reclaim, (idOf(s.terms))));
+        bench.claimBond(stranger);
+        vm.assertEq(stranger.balance, BOND);
+    }
+
+    /// R7.5: every change of the docket opens a window, so that an answer that missed can be made again.
+    function test_trace34_an_answer_that_misses_can_be_made_again() public {
+        Story memory s = then(story(two()), 6);
+        tell(challenging(s, proof(s, 2, 3)));
+        vm.warp(until());
+        bytes memory late = responding(s, signedBy(s, 3, 4, false));
+        tell(responding(s, proof(s, 4, 5))); // somebody was faster, with something else
+        denied(IArena.OtherDocket.selector, late);
+        vm.assertTrue(until() >= vm.getBlockTimestamp() + MINIMUM);
+        tell(responding(s, more(s, 5)));
+    }
+}
+
+contract Reverts {
+    fallback() external {
+        revert();
+    }
+}
+
+contract Eats {
+    uint256 private n;
+
+    fallback() external {
+        while (true) ++n;
+    }
+}
+
+contract Talks {
+    fallback() external {
+        assembly ("memory-safe") {
+            return(0, 100000)
+        }
+    }
+}
+
+contract Refuses is IReferee {
+    function judge(bytes calldata, uint8, bytes calldata)
+        external
+        pure
+        returns (bool legal, bytes32 board, uint8 mover, uint96[] memory payouts)
+    {
+        return (legal, board, mover, payouts);
+    }
+}
