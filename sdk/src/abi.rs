@@ -3,7 +3,7 @@
 mod arena;
 mod typed;
 
-pub use arena::Arena;
+pub use arena::{Arena, Court};
 pub(crate) use typed::digest;
 pub use typed::{
     Domain, Exit, Login, MatchId, MatchTerms, OVER, Receipt, State, StateHash, Statement, TermsError, Withdrawal,

@@ -27,7 +27,7 @@ use crate::{
     abi::{Domain, MatchId, MatchTerms, State},
     account::Player,
     chance::{Link, LinkChain},
-    game::Seat,
+    game::{Amount, Seat},
     rules::{Placed, Rules},
     sign::{Signature, Signer},
     transcript::{Cursor, Transcript},
@@ -81,6 +81,8 @@ enum Phase {
     Faulted { guarantee: Vec<Signature>, opening: Vec<Signature>, evidence: Evidence },
     /// It passed its expiry without a result: stakes back.
     Void { guarantee: Vec<Signature>, opening: Vec<Signature> },
+    /// The chain has applied an outcome (R7.11).
+    Ruled { guarantee: Vec<Signature>, opening: Vec<Signature>, payouts: Vec<Amount> },
     /// It was never opened: stakes back.
     Cancelled,
 }
@@ -104,6 +106,8 @@ pub enum Status {
     Faulted(Evidence),
     /// Past its expiry without a result: stakes back.
     Void,
+    /// Ended by the chain, after a dispute.
+    Ruled,
     /// Never opened.
     Cancelled,
 }
@@ -225,10 +229,15 @@ impl Channel {
                 draft.events.push(Event::Expired);
                 draft.notify(Notice::Void);
             }
+            (Input::Ruled { payouts }, Phase::Open { .. } | Phase::Faulted { .. }) => {
+                draft.events.push(Event::Ruled { payouts: payouts.clone() });
+                draft.notify(Notice::Ruled { payouts });
+            }
             // A server repeats itself after a lost connection; what is known already changes nothing.
             (Input::Guarantee { .. }, Phase::Guaranteed { .. } | Phase::Open { .. } | Phase::Concluded { .. }) => {}
             (Input::Opened(_), Phase::Open { .. } | Phase::Concluded { .. }) => {}
             (Input::Final { .. }, Phase::Concluded { .. }) => {}
+            (Input::Ruled { .. }, Phase::Ruled { .. } | Phase::Concluded { .. }) => {}
             (Input::Cancelled, Phase::Cancelled) | (Input::Expired { .. }, Phase::Void { .. }) => {}
             (Input::Turn(turn), Phase::Concluded { .. }) if self.holds(&turn) => {}
             (Input::Play(_), Phase::Concluded { .. }) => return Err(ChannelError::Over),
@@ -281,6 +290,10 @@ impl Channel {
             (Phase::Open { guarantee, opening, .. } | Phase::Faulted { guarantee, opening, .. }, Event::Expired) => {
                 Phase::Void { guarantee, opening }
             }
+            (
+                Phase::Open { guarantee, opening, .. } | Phase::Faulted { guarantee, opening, .. },
+                Event::Ruled { payouts },
+            ) => Phase::Ruled { guarantee, opening, payouts },
             (_, Event::Cancelled) => Phase::Cancelled,
             (phase, _) => phase,
         };
@@ -355,6 +368,7 @@ impl Channel {
             Phase::Concluded { .. } => Status::Concluded,
             Phase::Faulted { evidence, .. } => Status::Faulted(evidence.clone()),
             Phase::Void { .. } => Status::Void,
+            Phase::Ruled { .. } => Status::Ruled,
             Phase::Cancelled => Status::Cancelled,
         }
     }
@@ -366,8 +380,9 @@ impl Channel {
 
     /// What the match did to this seat's account, once that is certain.
     pub fn delta(&self) -> Option<i128> {
-        match self.phase {
+        match &self.phase {
             Phase::Concluded { .. } => Some(self.terms().delta(self.seat(), &self.at.state.payouts)),
+            Phase::Ruled { payouts, .. } => Some(self.terms().delta(self.seat(), payouts)),
             Phase::Void { .. } | Phase::Cancelled => Some(0),
             _ => None,
         }
@@ -386,6 +401,7 @@ impl Channel {
         let (guarantee, opening, conclusion) = match &self.phase {
             Phase::Open { guarantee, opening, .. }
             | Phase::Faulted { guarantee, opening, .. }
+            | Phase::Ruled { guarantee, opening, .. }
             | Phase::Void { guarantee, opening } => (guarantee, opening, &[][..]),
             Phase::Concluded { guarantee, opening, conclusion } => (guarantee, opening, &conclusion[..]),
             _ => return None,

@@ -46,7 +46,7 @@ pub use store::{MemoryStore, RedbStore, Store, StoreError};
 
 pub use crate::chain::SignedWithdrawal;
 use crate::{
-    abi::{MatchId, Statement},
+    abi::MatchId,
     account::{AccountId, Player},
     chain::{Provider, ProviderError},
     game::{Amount, BasisPoints, Game},
@@ -261,8 +261,8 @@ enum Command {
     Ask(Box<dyn FnOnce(u32) -> SessionInput + Send>, oneshot::Sender<Result<SessionNotice, ClientError>>),
     Look(Box<dyn FnOnce(&Session) + Send>),
     Resume(oneshot::Sender<Vec<Match>>),
-    /// What the client's own node says where the server said that a statement is settled.
-    OnChain(Result<Statement, ProviderError>, ToClient),
+    /// What the client's own node says where the server said something of the chain; `None` if it does not say so.
+    OnChain(Result<Option<SessionInput>, ProviderError>, ToClient),
     Close(oneshot::Sender<()>),
 }
 

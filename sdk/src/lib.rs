@@ -56,6 +56,7 @@ pub mod check;
 #[cfg(feature = "client")]
 pub mod client;
 #[doc(hidden)]
+pub mod dispute;
 pub mod doc;
 pub mod game;
 pub mod hidden;

@@ -184,6 +184,9 @@ impl Session {
             SessionInput::Prove { tag, match_id } => step.send(ToServer::Prove { tag, match_id }),
             SessionInput::Time(now) => step.changes.push(Change::Now(now)),
             SessionInput::OnChain(statement) => step.changes.push(Change::OnChain(statement)),
+            SessionInput::Outcome { match_id, payouts } => {
+                return self.channel_step(match_id, Input::Ruled { payouts });
+            }
             SessionInput::Play { match_id, play } => return self.channel_step(match_id, Input::Play(play)),
         }
         Ok(step)

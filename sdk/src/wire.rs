@@ -182,6 +182,11 @@ pub enum ToClient {
     Refused { about: About, refusal: Refusal },
     /// Answers a ping.
     Pong,
+    /// The match is in dispute on the chain: who has to answer the turn that was shown there, and until when in the chain's Unix
+    /// seconds.
+    Disputed { match_id: MatchId, turn: u32, mover: Option<Seat>, until: u64 },
+    /// The chain has applied an outcome of this match.
+    Ruled { match_id: MatchId, payouts: Vec<Amount> },
 }
 
 /// What a server says first.

@@ -79,9 +79,9 @@ impl Hub {
     }
 
     fn restore_open(&self, seq: u64, row: &MatchRow) -> Result<Open, StoreError> {
-        let Some(last) = self.store.last_turn(seq)? else { return Ok(Open::at(row.id, row.start.clone())) };
+        let Some(last) = self.store.last_turn(seq)? else { return Ok(Open::at(row.id, row.start.clone(), self.now())) };
         let last = decode_turn(&last).ok_or(StoreError::Damaged)?;
-        let mut open = Open::at(row.id, last.state.clone());
+        let mut open = Open::at(row.id, last.state.clone(), self.now());
         if last.state.is_final() {
             // The author's signature on the final; the others acknowledge it again.
             let author = match last.state.turn - 1 {

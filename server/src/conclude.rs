@@ -39,6 +39,10 @@ impl Hub {
             return Ok(());
         };
         let (last, hash, tail) = (open.newest.clone(), open.hash, open.tail.clone());
+        if self.is_disputed(&found.id) {
+            drop(live);
+            return self.conclude_dispute(found, &last, signatures).ok_or(Refusal::Storage);
+        }
         live.busy = true;
         drop(live);
 

@@ -12,7 +12,7 @@ use matchlock_devchain::{DevChain, dev_accounts};
 use serde_json::{Value, json};
 
 use crate::{
-    chain::{ChainConfig, DeployConfig, deploy_through},
+    chain::{ChainConfig, CourtConfig, DeployConfig, deploy_through},
     server::StartError,
 };
 
@@ -24,6 +24,15 @@ const POOL: u128 = 5_000_000_000_000_000_000_000;
 const FAUCET: u128 = 100_000_000_000_000_000_000;
 /// Seconds of the exit window on a chain whose time anybody may move.
 const EXIT_WINDOW: u32 = 60 * 60;
+
+/// Windows that a person waits for without growing old; the operator is the only arbiter.
+const COURT: CourtConfig = CourtConfig {
+    minimum: 60,
+    patience: 10 * 60,
+    bond: Amount::from_u64(10_000_000_000_000_000),
+    quorum: 1,
+    arbiters: Vec::new(),
+};
 
 /// The chain in this process.
 #[derive(Clone, Debug)]
@@ -60,7 +69,7 @@ impl Embedded {
         self.send(bank.address, operator.address(), GAS_MONEY).await?;
         let config = DeployConfig {
             token: Address::ZERO,
-            court: Address::ZERO,
+            court: Some(COURT),
             exit_window: EXIT_WINDOW,
             salt: None,
             split: Vec::new(),

@@ -66,14 +66,9 @@ impl Follow {
                     let _ = answer.send(record.ok());
                 });
             }
-            Ask::Submit { key, calldata } => {
-                let submission = Submission {
-                    key,
-                    to: self.chain.arena().domain.arena,
-                    calldata: calldata.into(),
-                    value: Default::default(),
-                    gas_limit: None,
-                };
+            Ask::Submit { key, to, calldata } => {
+                let submission =
+                    Submission { key, to, calldata: calldata.into(), value: Default::default(), gas_limit: None };
                 tokio::spawn(submit(self.sender.clone(), submission));
             }
             Ask::Forget(key) => {
@@ -111,8 +106,12 @@ impl Follow {
         let hub = &self.hub;
         hub.height.store(update.height, Ordering::Relaxed);
         hub.chain_time.store(update.time, Ordering::Relaxed);
+        for (match_id, docket) in &update.disputes {
+            hub.docketed(*match_id, *docket);
+        }
         for concluded in &update.concluded {
             hub.applied(concluded);
+            hub.ruled(concluded);
         }
         for settled in &update.settled {
             hub.batch_seen(settled.batch, settled.results_root);

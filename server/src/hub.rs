@@ -30,6 +30,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     account::{Account, Moment},
     chain::PoolNotice,
+    dispute::Dockets,
     leave::Leavers,
     ledger::{Ask, ChainAccount},
     lobby::Lobby,
@@ -62,6 +63,11 @@ pub(crate) struct Hub {
     pub(crate) expiries: Mutex<BTreeSet<(u64, MatchId)>>,
     pub(crate) settler: Mutex<Settler>,
     pub(crate) leavers: Mutex<Leavers>,
+    /// The arena's court; zero where it has none.
+    pub(crate) court: Address,
+    pub(crate) dockets: Mutex<Dockets>,
+    /// Answers in disputes that were submitted.
+    pub(crate) answered: Mutex<BTreeSet<String>>,
     /// What the operator has announced to withdraw from the pool.
     pub(crate) notice: Mutex<PoolNotice>,
     /// Connections with acknowledgements that are sent at the next tick, if nothing takes them along before.
@@ -82,6 +88,7 @@ impl Hub {
         settings: Settings,
         operator: Operator,
         token: Address,
+        court: Address,
         games: impl IntoIterator<Item = Arc<dyn Rules>>,
         store: Store,
         asks: mpsc::UnboundedSender<Ask>,
@@ -100,6 +107,9 @@ impl Hub {
             expiries: Mutex::default(),
             settler: Mutex::default(),
             leavers: Mutex::default(),
+            court,
+            dockets: Mutex::default(),
+            answered: Mutex::default(),
             notice: Mutex::default(),
             soon: Mutex::default(),
             next_match,
@@ -192,6 +202,11 @@ impl Hub {
         let row = self.store.account(id).map_err(storage)?;
         let row = row.unwrap_or_else(|| AccountRow::new(player));
         Ok(self.accounts.find_or_insert(id, || Arc::new(Account::new(row))))
+    }
+
+    /// The arena's address.
+    pub(crate) fn arena(&self) -> Address {
+        self.operator.domain().arena
     }
 
     /// Asks the chain for an account. `None`: it does not answer.

@@ -2,6 +2,7 @@
 //!
 //! The hub never waits for the chain: it puts an [`Ask`] into a queue, and one task works them off.
 
+use alloy_primitives::Address;
 use matchlock::account::AccountId;
 use tokio::sync::oneshot;
 
@@ -11,11 +12,13 @@ pub(crate) use matchlock::chain::{ChainAccount, Pool};
 pub(crate) enum Ask {
     /// What the chain says of an account, at depth.
     Record(AccountId, oneshot::Sender<Option<ChainAccount>>),
-    /// To get a batch or a statement with claims mined, under this key.
+    /// To get a call mined, under this key.
     Submit {
         /// Names it; the same key is never sent twice.
         key: String,
-        /// The call of the arena.
+        /// The contract: the arena, or its court.
+        to: Address,
+        /// The call.
         calldata: Vec<u8>,
     },
     /// The submission of this key is over and dealt with.

@@ -34,6 +34,7 @@ pub mod chain;
 mod conclude;
 mod config;
 mod connection;
+mod dispute;
 mod embedded;
 mod follow;
 mod http;

@@ -4,10 +4,13 @@ use std::{path::PathBuf, process::ExitCode};
 
 use alloy_primitives::Address;
 use clap::{Parser, Subcommand};
-use matchlock::{game::BasisPoints, rules::Rules};
+use matchlock::{
+    game::{Amount, BasisPoints},
+    rules::Rules,
+};
 use matchlock_server::{
     Options, Server,
-    chain::{DeployConfig, deploy},
+    chain::{CourtConfig, DeployConfig, deploy},
 };
 use tracing_subscriber::EnvFilter;
 
@@ -46,6 +49,21 @@ struct Deploy {
     /// Seconds that a player waits who leaves without the operator
     #[arg(long, value_name = "SECONDS", default_value_t = 7 * 24 * 60 * 60)]
     exit_window: u32,
+    /// Seconds of the shortest window in which a player has to answer in a dispute
+    #[arg(long, value_name = "SECONDS", default_value_t = 60 * 60)]
+    answer_window: u32,
+    /// Seconds that the arbiters have to rule on a contested move
+    #[arg(long, value_name = "SECONDS", default_value_t = 24 * 60 * 60)]
+    ruling_window: u32,
+    /// What a contest costs if the move turns out to be legal, in the chain's smallest unit
+    #[arg(long, value_name = "UNITS", default_value_t = 10_000_000_000_000_000)]
+    bond: u64,
+    /// Who rules on contested moves, once for each [default: the operator]
+    #[arg(long = "arbiter", value_name = "ADDRESS")]
+    arbiters: Vec<Address>,
+    /// How many arbiters have to agree
+    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    quorum: u8,
     /// Who gets a share of the fees, as ADDRESS=BASISPOINTS; together 10000 [default: the operator all]
     #[arg(long, value_name = "ADDRESS=BP", value_parser = share)]
     split: Vec<(Address, u16)>,
@@ -128,7 +146,13 @@ async fn deploy_arena(options: Deploy) -> Done {
     let key = matchlock_server::read_key(&options.operator_key)?;
     let config = DeployConfig {
         token: options.token.unwrap_or_default(),
-        court: Address::ZERO,
+        court: Some(CourtConfig {
+            minimum: options.answer_window,
+            patience: options.ruling_window,
+            bond: Amount::from_u64(options.bond),
+            quorum: options.quorum,
+            arbiters: options.arbiters,
+        }),
         exit_window: options.exit_window,
         salt: None,
         split: options.split,

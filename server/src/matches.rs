@@ -66,12 +66,17 @@ pub(crate) struct Open {
     pub(crate) tail: VecDeque<(u32, Bytes)>,
     /// Signatures on a final header; empty before.
     pub(crate) finals: Vec<Option<Signature>>,
+    /// When the newest header came, in Unix seconds: the clock of who is to act runs from here.
+    pub(crate) since: u64,
+    /// The newest turn whose mover was challenged on the chain.
+    pub(crate) challenged: Option<u32>,
 }
 
 impl Open {
     /// In play from this header on.
-    pub(crate) fn at(id: MatchId, newest: State) -> Open {
-        Open { hash: newest.hash(id), newest, tail: VecDeque::new(), finals: Vec::new() }
+    pub(crate) fn at(id: MatchId, newest: State, since: u64) -> Open {
+        let (tail, finals, challenged) = (VecDeque::new(), Vec::new(), None);
+        Open { hash: newest.hash(id), newest, tail, finals, since, challenged }
     }
 
     /// An encoded turn that is not durable yet.

@@ -136,7 +136,7 @@ impl Hub {
             lock(&hub.expiries).insert((found.terms.expiry, match_id));
             let mut live = found.lock();
             live.tell(&ToClient::Opened { match_id, signatures: opened });
-            live.phase = Phase::Open(Open::at(match_id, start));
+            live.phase = Phase::Open(Open::at(match_id, start, hub.now()));
             live.busy = false;
         });
         Ok(())
@@ -195,7 +195,7 @@ impl Hub {
     /// Declares an open match void; `false` if its result is just being written, or it cannot be told.
     fn void(self: &Arc<Self>, found: &Arc<Match>) -> bool {
         let mut live = found.lock();
-        if live.busy {
+        if live.busy || self.is_disputed(&found.id) {
             return false;
         }
         match &live.phase {

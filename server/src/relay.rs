@@ -70,6 +70,7 @@ impl Hub {
         }
         open.hash = state.hash(match_id);
         open.newest = state;
+        open.since = self.now();
         let (out, bytes) = relayed(frame);
         open.tail.push_back((number, bytes.clone()));
         // Queued under the lock, so that turns are written in order.

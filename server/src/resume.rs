@@ -149,6 +149,10 @@ impl Hub {
                 peer.send(&ToClient::Cancelled { match_id, reason: reason.clone() });
                 Ok(None)
             }
+            Some(Ending::Ruled { payouts }) => {
+                peer.send(&ToClient::Ruled { match_id, payouts: payouts.clone() });
+                Ok(None)
+            }
             Some(Ending::Final { turn, signatures, operator }) => {
                 if have.turn.is_none() {
                     peer.send(&guarantee_frame(match_id, &row.guarantee));

@@ -172,8 +172,9 @@ impl Server {
         let places = Arc::new(Semaphore::new(config.settings.max_connections));
         let operator = Operator::new(chain.config().operator_key.clone(), info.domain);
         let (asks, asked) = mpsc::unbounded_channel();
-        let hub = Arc::new(Hub::new(config.settings, operator, info.token, games, store, asks)?);
+        let hub = Arc::new(Hub::new(config.settings, operator, info.token, info.court, games, store, asks)?);
         hub.restore_notice()?;
+        hub.restore_dockets()?;
         let loaded = hub.restore()?;
         let tip = chain.tip(crate::chain::At::Confirmed).await?;
         hub.height.store(tip.height, Ordering::Relaxed);
@@ -376,12 +377,17 @@ fn write_private(path: &Path, text: &str) -> io::Result<()> {
 pub(crate) async fn tick(hub: Arc<Hub>) {
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
+    for count in 0u64.. {
         tick.tick().await;
         hub.acknowledge();
         hub.lapse();
         hub.expire();
         hub.answer_exits();
+        // Clocks are in seconds, and every match is looked at.
+        if count.is_multiple_of(10) {
+            hub.call_clocks();
+            hub.answer_disputes();
+        }
         hub.settle();
     }
 }

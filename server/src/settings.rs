@@ -16,6 +16,8 @@ pub struct Settings {
     pub chain_time: u32,
     /// Longest clock of a table, in seconds.
     pub max_clock: u32,
+    /// Seconds beyond its clock that a seat has before it is challenged on the chain.
+    pub clock_grace: u64,
     /// Seconds that an account may go on opening matches while a statement waits for its signature (R6.12).
     ///
     /// A statement is under way for a moment after every match. Its matches' stakes stay held until it is signed, so
@@ -52,6 +54,7 @@ impl Default for Settings {
             expire_after: 24 * 60 * 60,
             chain_time: 600,
             max_clock: 60 * 60,
+            clock_grace: 10,
             statement_grace: 10,
             withdraw_for: 600,
             settle_count: 32,

@@ -134,7 +134,7 @@ impl Hub {
             settler.next = number + 1;
             if row.settled.is_none() {
                 settler.under_way = Some(number);
-                self.ask(Ask::Submit { key: key(number, row.attempt), calldata: row.calldata });
+                self.ask(Ask::Submit { key: key(number, row.attempt), to: self.arena(), calldata: row.calldata });
             }
         }
         Ok(())
@@ -205,11 +205,11 @@ impl Hub {
             changes.push(Change::leaf(*seq, &LeafRow { batch: Some(number), ..leaf }));
         }
         let hub = self.clone();
-        self.store.write(changes, move || hub.ask(Ask::Submit { key: key(number, 0), calldata }));
+        self.store.write(changes, move || hub.ask(Ask::Submit { key: key(number, 0), to: hub.arena(), calldata }));
     }
 
     fn batch_call(&self, chosen: &[(i128, Pair)], leaves: &[LeafRow]) -> Vec<u8> {
-        let arena = self.operator.domain().arena;
+        let arena = self.arena();
         let tree = ResultsTree::new(leaves.iter().map(|leaf| leaf.leaf.hash(arena)).collect());
         let fees: u128 = leaves.iter().map(|leaf| leaf.leaf.fee.units()).sum();
         let mut entries = Vec::with_capacity(chosen.len() * settle::ENTRY);
@@ -240,11 +240,11 @@ impl Hub {
                 drop(settler);
                 self.ask(Ask::Forget(submission));
             }
-            Some(Submitted::Leaver) => {
+            Some(Submitted::Single) => {
                 match outcome {
                     Outcome::Confirmed(mined) => tracing::info!(key = submission, gas = mined.gas_used, "done"),
                     // Somebody else was faster, or the account signed after all.
-                    _ => tracing::warn!(?outcome, "the chain refused what was due about a leaver"),
+                    _ => tracing::warn!(?outcome, "the chain refused what was due about a match"),
                 }
                 self.ask(Ask::Forget(submission));
             }
@@ -299,7 +299,8 @@ impl Hub {
                     Err(error) => return tracing::error!(%error, "the batch cannot be made anew"),
                 };
                 row.calldata = self.batch_call(&chosen, &leaves);
-                let again = Ask::Submit { key: key(number, row.attempt), calldata: row.calldata.clone() };
+                let again =
+                    Ask::Submit { key: key(number, row.attempt), to: self.arena(), calldata: row.calldata.clone() };
                 self.store.write(vec![Change::batch(number, &row)], move || {
                     hub.ask(Ask::Forget(submission));
                     hub.ask(again);
@@ -336,7 +337,7 @@ impl Hub {
             Ok(Some((statement, calldata))) => {
                 let key = format!("claims-{id}-{}-{}", statement.set.through, statement.set.pending);
                 settler.absorbing.insert(id);
-                self.ask(Ask::Submit { key, calldata });
+                self.ask(Ask::Submit { key, to: self.arena(), calldata });
                 true
             }
             Ok(None) => false,
@@ -382,7 +383,7 @@ impl Hub {
         let number = leaf.batch.ok_or(Refusal::NotSettled)?;
         let row = self.store.batch(number).map_err(storage)?.ok_or(Refusal::NotSettled)?;
         let batch = row.settled.ok_or(Refusal::NotSettled)?;
-        let arena = self.operator.domain().arena;
+        let arena = self.arena();
         let mut hashes: Vec<B256> = Vec::with_capacity(row.matches.len());
         for seq in &row.matches {
             hashes.push(self.store.leaf(*seq).map_err(storage)?.ok_or(Refusal::Storage)?.leaf.hash(arena));
@@ -401,7 +402,8 @@ fn key(number: u64, attempt: u32) -> String {
 enum Submitted {
     Batch(u64),
     Claims(AccountId),
-    Leaver,
+    /// What is due once about one match: its outcome comes with the watcher.
+    Single,
 }
 
 fn parse(key: &str) -> Option<Submitted> {
@@ -409,7 +411,7 @@ fn parse(key: &str) -> Option<Submitted> {
     match (parts.next()?, parts.next()?) {
         ("batch", number) => number.parse().ok().map(Submitted::Batch),
         ("claims", account) => account.parse().ok().map(|address| Submitted::Claims(AccountId(address))),
-        ("lock" | "conclude", _) => Some(Submitted::Leaver),
+        ("lock" | "conclude" | "challenge" | "respond" | "finalize", _) => Some(Submitted::Single),
         _ => None,
     }
 }

@@ -93,7 +93,7 @@ pub async fn all_home(
 pub async fn settlements(bank: &Wallet) -> Result<(u32, u64, u32), Failure> {
     let rpc = bank.rpc();
     let head = rpc.head().await?;
-    let logs = rpc.logs(bank.domain().arena, 0, head.number.to()).await?;
+    let logs = rpc.logs(&[bank.domain().arena], 0, head.number.to()).await?;
     let (mut batches, mut gas, mut matches) = (0, 0, 0);
     for entry in logs {
         let Ok(settled) = Settled::decode_log(&entry.log()) else { continue };

@@ -21,7 +21,7 @@ use matchlock_demo::{Strength, bots};
 use matchlock_devchain::DevChain;
 use matchlock_server::{
     ChainChoice, Config, Server, Settings, StartError,
-    chain::{ChainConfig, DeployConfig, deploy},
+    chain::{ChainConfig, CourtConfig, DeployConfig, deploy},
 };
 use serde_json::json;
 
@@ -359,7 +359,13 @@ fn gas(outcome: &TxOutcome) -> U256 {
 pub(crate) fn arena_config() -> DeployConfig {
     DeployConfig {
         token: Address::ZERO,
-        court: Address::ZERO,
+        court: Some(CourtConfig {
+            minimum: 60,
+            patience: 600,
+            bond: Amount::from_u64(1_000_000),
+            quorum: 1,
+            arbiters: Vec::new(),
+        }),
         exit_window: 24 * 60 * 60,
         salt: None,
         split: Vec::new(),

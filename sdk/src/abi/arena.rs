@@ -1,4 +1,4 @@
-//! The `Arena` contract's interface.
+//! The contracts' interfaces.
 
 #[allow(missing_docs, reason = "documented in IArena.sol")]
 mod interface {
@@ -74,10 +74,40 @@ mod interface {
             event PoolRequested(uint96 amount, uint40 from, uint40 until);
             event PoolWithdrawn(uint96 amount);
         }
+
+        /// The court: see `sdk/contracts/src/ICourt.sol`.
+        #[derive(Debug, PartialEq, Eq)]
+        interface Court {
+            struct Bench {
+                address arena; uint32 minimum; uint32 patience; uint96 bond; uint8 quorum; address[] arbiters;
+            }
+            struct Docket { bytes32 top; uint256 brief; uint256 acks; uint256 spent; }
+            struct Evidence {
+                Arena.State base; Arena.State[] headers; bytes[] moves; uint64 places; address[] owners; bytes signatures;
+            }
+
+            constructor(Bench bench);
+            function challenge(Arena.Match terms, bytes guarantee, Evidence shown) external;
+            function respond(Arena.Match terms, Docket docket, Evidence shown, Arena.State[] fork) external;
+            function contest(Arena.Match terms, Docket docket, Arena.State[] trail, bytes position, bytes action)
+                external payable;
+            function rule(Arena.Match terms, Docket docket, Arena.State[] trail, bool legal, bytes signatures) external;
+            function void(Arena.Match terms, address[] owners, bytes signatures) external;
+            function finalize(Arena.Match terms, Docket docket, Arena.State top) external;
+            function arena() external view returns (address);
+            function limits() external view returns (uint32 minimum, uint32 patience, uint96 bond, uint8 quorum);
+
+            event Shown(bytes32 indexed matchId, Docket docket);
+            event Closed(bytes32 indexed matchId, Docket docket);
+            event Contested(bytes32 indexed matchId, address indexed contester, Docket docket);
+            event Upheld(bytes32 indexed matchId, Docket docket);
+            event Doubted(bytes32 indexed matchId, Docket docket);
+            event Finalized(bytes32 indexed matchId, bool stakesBack);
+        }
     }
 }
 
-pub use interface::Arena;
+pub use interface::{Arena, Court};
 
 use crate::abi::{MatchTerms, State};
 

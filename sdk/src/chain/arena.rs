@@ -574,6 +574,9 @@ impl<P: Provider> Rpc<P> {
     }
 }
 
+/// `OutcomeLib.CONCLUDED` of Records.sol: the status of a match whose outcome is applied.
+pub const CONCLUDED: u8 = 2;
+
 /// Whether the chain has applied an outcome of this match, at a block.
 ///
 /// # Errors
@@ -584,8 +587,6 @@ pub async fn is_concluded<P: Provider>(
     id: MatchId,
     at: BlockId,
 ) -> Result<bool, ProviderError> {
-    /// `OutcomeLib.CONCLUDED` of Records.sol.
-    const CONCLUDED: u8 = 2;
     let outcome = read_contract(rpc, arena, &abi::Arena::outcomeOfCall { id: id.0 }, at).await?;
     Ok(outcome.status == CONCLUDED)
 }

@@ -21,7 +21,7 @@ mod rpc;
 mod wallet;
 
 pub use arena::{
-    ArenaChain, ArenaError, ArenaInfo, CallError, ChainAccount, PATIENCE, Pool, SignedWithdrawal, TxOutcome,
+    ArenaChain, ArenaError, ArenaInfo, CONCLUDED, CallError, ChainAccount, PATIENCE, Pool, SignedWithdrawal, TxOutcome,
     is_concluded, read_arena, read_contract,
 };
 pub use http::{ANSWER_LIMIT, HttpProvider, REQUEST_TIMEOUT};

@@ -291,7 +291,7 @@ impl<P: Provider> Rpc<P> {
     ///
     /// # Errors
     /// As [`Rpc::ask`].
-    pub async fn logs(&self, of: Address, from: u64, to: u64) -> Result<Vec<LogEntry>, ProviderError> {
+    pub async fn logs(&self, of: &[Address], from: u64, to: u64) -> Result<Vec<LogEntry>, ProviderError> {
         let filter = json!({ "address": of, "fromBlock": U64::from(from), "toBlock": U64::from(to) });
         self.ask("eth_getLogs", json!([filter])).await
     }

@@ -108,6 +108,11 @@ pub enum Input {
         /// Unix seconds, as this client knows them.
         now: u64,
     },
+    /// The chain has applied an outcome, which the caller has seen there.
+    Ruled {
+        /// What each seat gets.
+        payouts: Vec<Amount>,
+    },
 }
 
 /// What a channel remembers; replaying its events restores it.
@@ -133,6 +138,8 @@ pub enum Event {
     Cancelled,
     /// It passed its expiry without a result.
     Expired,
+    /// The chain has applied an outcome.
+    Ruled { payouts: Vec<Amount> },
 }
 
 /// What to do once a step is durable.
@@ -171,6 +178,11 @@ pub enum Notice {
     Cancelled,
     /// The match passed its expiry without a result: it is void, stakes are back.
     Void,
+    /// A dispute has ended on the chain, with this outcome.
+    Ruled {
+        /// What each seat gets.
+        payouts: Vec<Amount>,
+    },
 }
 
 /// A decided change that has not happened yet.

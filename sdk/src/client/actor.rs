@@ -25,7 +25,7 @@ use super::{
     Store,
 };
 use crate::{
-    abi::{MatchId, Statement},
+    abi::MatchId,
     chain::{ProviderError, Rpc},
     channel::Notice,
     session::{Session, SessionEffect, SessionInput, SessionNotice},
@@ -81,6 +81,8 @@ pub(super) async fn start<S: Store>(config: ClientConfig<S>) -> Result<Client, C
         matches: BTreeMap::new(),
         resumed: Vec::new(),
         pause: RETRY.0,
+        looks: 0,
+        held: Vec::new(),
     };
     let open: Vec<MatchId> = actor.session.open().map(|channel| channel.id()).collect();
     for id in open {
@@ -216,6 +218,9 @@ struct Actor<S> {
     resumed: Vec<Match>,
     /// Before the next attempt to reconnect.
     pause: Duration,
+    /// How often the client's own node is being asked, and what waits for its answers.
+    looks: usize,
+    held: Vec<ToClient>,
 }
 
 struct MatchState {
@@ -365,22 +370,28 @@ impl<S: Store> Actor<S> {
                 let _ = answer.send(core::mem::take(&mut self.resumed));
                 Vec::new()
             }
-            Command::OnChain(read, frame) => self.settled(read, frame).await,
+            Command::OnChain(seen, frame) => self.on_chain(seen, frame).await,
             Command::Close(_) => Vec::new(),
         }
     }
 
     async fn frame(&mut self, frame: ToClient) -> Result<Vec<ToServer>, End> {
-        if let (Some(chain), ToClient::Settled { .. }) = (&self.chain, &frame) {
+        if let (Some(chain), ToClient::Settled { .. } | ToClient::Ruled { .. }) = (&self.chain, &frame) {
             // Asked beside the match that is being played; counts when the answer is there.
+            self.looks += 1;
             let (chain, welcome, account) = (chain.clone(), self.welcome.clone(), self.session.account());
             let commands = self.commands.clone();
             tokio::spawn(async move {
-                let read = chain.statement(&welcome, account).await;
+                let seen = chain.look(&welcome, account, &frame).await;
                 if let Some(commands) = commands.upgrade() {
-                    let _ = commands.send(Command::OnChain(read, frame)).await;
+                    let _ = commands.send(Command::OnChain(seen, frame)).await;
                 }
             });
+            return Ok(Vec::new());
+        }
+        if self.looks > 0 && matches!(&frame, ToClient::StatementDue { .. }) {
+            // It may be for the result that is being looked up.
+            self.held.push(frame);
             return Ok(Vec::new());
         }
         // The same account is played elsewhere: to reconnect would only throw that one out again, without end.
@@ -413,22 +424,40 @@ impl<S: Store> Actor<S> {
         end
     }
 
-    /// The server says that a statement is settled; counts if the client's own node says so too.
-    async fn settled(&mut self, read: Result<Statement, ProviderError>, frame: ToClient) -> Vec<ToServer> {
-        let ToClient::Settled { statement, .. } = &frame else { return Vec::new() };
-        let doubt = match read {
-            Ok(settled) if settled.set == statement.set || settled.set.exceeds(&statement.set) => {
-                let told = tell(&mut self.session, SessionInput::OnChain(settled));
-                match told.and(self.step(SessionInput::Frame(frame)).await) {
-                    Ok(out) => return out,
-                    Err(error) => error.to_string(),
+    /// What the server says of the chain counts if the client's own node says so too.
+    async fn on_chain(&mut self, seen: Result<Option<SessionInput>, ProviderError>, frame: ToClient) -> Vec<ToServer> {
+        let mut out = self.seen(seen, frame).await;
+        self.looks -= 1;
+        if self.looks == 0 {
+            for frame in core::mem::take(&mut self.held) {
+                match self.step(SessionInput::Frame(frame)).await {
+                    Ok(more) => out.extend(more),
+                    Err(error) => drop(self.events.send(ClientEvent::Suspicious(error.to_string()))),
                 }
             }
-            Ok(_) => "the server calls a statement settled that the chain does not have".into(),
-            Err(error) => format!("a settled statement cannot be checked: {error}"),
+        }
+        out
+    }
+
+    async fn seen(&mut self, seen: Result<Option<SessionInput>, ProviderError>, frame: ToClient) -> Vec<ToServer> {
+        let doubt = match seen {
+            Ok(Some(input)) => match self.believe(input, frame).await {
+                Ok(out) => return out,
+                Err(error) => error.to_string(),
+            },
+            Ok(None) => "the server says of the chain what the chain does not have".into(),
+            Err(error) => format!("what the server says of the chain cannot be checked: {error}"),
         };
         let _ = self.events.send(ClientEvent::Suspicious(doubt));
         Vec::new()
+    }
+
+    async fn believe(&mut self, input: SessionInput, frame: ToClient) -> Result<Vec<ToServer>, ClientError> {
+        let mut out = self.step(input).await?;
+        if matches!(frame, ToClient::Settled { .. }) {
+            out.extend(self.step(SessionInput::Frame(frame)).await?);
+        }
+        Ok(out)
     }
 
     /// Decide, store, commit: what may be sent afterwards.
@@ -520,6 +549,7 @@ impl<S: Store> Actor<S> {
             Notice::Faulted(evidence) => MatchEvent::Faulted(evidence.clone()),
             Notice::Cancelled => MatchEvent::Cancelled,
             Notice::Void => MatchEvent::Void,
+            Notice::Ruled { payouts } => MatchEvent::Ruled { payouts: payouts.clone() },
         };
         if let Some(state) = self.matches.get(&id) {
             let _ = state.events.send(event);

@@ -42,6 +42,11 @@ pub enum MatchEvent {
     Cancelled,
     /// The match passed its expiry without a result: it is void, stakes are back.
     Void,
+    /// A dispute has ended on the chain, with this outcome.
+    Ruled {
+        /// What each seat gets.
+        payouts: Vec<Amount>,
+    },
     /// The result is on the chain.
     Settled {
         /// In which batch.

@@ -69,6 +69,11 @@ pub enum SessionError {
         /// What the server says.
         delta: i128,
     },
+    /// An outcome that only the server vouches for.
+    #[error(
+        "the server says that the chain has decided match {0}; give the client a node of its own to see for itself"
+    )]
+    Unproved(MatchId),
     /// A statement for a match in play.
     #[error("the server wants to settle match {0}, which is still open")]
     StillOpen(MatchId),

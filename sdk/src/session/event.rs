@@ -9,7 +9,7 @@ use super::{Server, Waiting, Wanted};
 use crate::{
     abi::{MatchId, Statement, Withdrawal},
     channel::{self, Channel, Effect as ChannelEffect, Step},
-    game::Amount,
+    game::{Amount, Seat},
     rules::RulesId,
     sign::Signature,
     wire::{About, AccountView, Pair, Refusal, ResultLeaf, TableId, TableInfo, TableSpec, ToClient, ToServer},
@@ -44,6 +44,8 @@ pub enum SessionInput {
     Time(u64),
     /// What a chain that the player trusts says of the account. Until it is told so, a session takes its server's word.
     OnChain(Statement),
+    /// A chain that the player trusts has applied this outcome of a match.
+    Outcome { match_id: MatchId, payouts: Vec<Amount> },
 }
 
 /// What a session remembers.
@@ -104,6 +106,8 @@ pub enum SessionNotice {
     Account { tag: u32, account: AccountView },
     /// A settled result.
     Proof { tag: u32, batch: u32, result: ResultLeaf, path: Vec<B256> },
+    /// A match is in dispute on the chain: the seat has to answer until then, in the chain's Unix seconds.
+    Disputed { match_id: MatchId, turn: u32, mover: Option<Seat>, until: u64 },
     /// The server said no.
     Refused { about: About, refusal: Refusal },
 }

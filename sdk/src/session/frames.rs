@@ -12,6 +12,7 @@ use crate::{
     abi::{MatchId, MatchTerms, Statement},
     account::{MAX_THROUGH, Player},
     channel::{self, Channel, Input, Proposal, Status},
+    game::Amount,
     sign,
     wire::{About, AccountView, Due, Offer, Refusal, TableId, ToClient, ToServer, Turn},
 };
@@ -128,6 +129,10 @@ impl Session {
                 }
                 step.notify(SessionNotice::Refused { about, refusal });
             }
+            ToClient::Disputed { match_id, turn, mover, until } => {
+                step.notify(SessionNotice::Disputed { match_id, turn, mover, until });
+            }
+            ToClient::Ruled { match_id, payouts } => return self.ruled(match_id, payouts),
             ToClient::Stored { .. } | ToClient::Pong => {}
             ToClient::Welcome(_) => return Err(SessionError::Unexpected),
         }
@@ -222,6 +227,18 @@ impl Session {
         step.notify(SessionNotice::Matched { tag: *tag, match_id: id });
         step.channel = Some(ChannelChange::New(channel, channel_step));
         Ok(step)
+    }
+
+    /// The server says that the chain has decided a match. Believed without a look at the chain only where it is what the newest
+    /// state says and another seat did not move on: nobody can do worse by it than by the state that it signed.
+    fn ruled(&self, match_id: MatchId, payouts: Vec<Amount>) -> Result<SessionStep, SessionError> {
+        let channel = self.channels.get(&match_id).ok_or(SessionError::UnknownMatch(match_id))?;
+        let state = channel.state();
+        let known = matches!(channel.status(), Status::Ruled | Status::Concluded);
+        if !known && (state.payouts != payouts || state.mover() == Some(channel.seat())) {
+            return Err(SessionError::Unproved(match_id));
+        }
+        self.channel_step(match_id, Input::Ruled { payouts })
     }
 
     pub(super) fn channel_step(&self, match_id: MatchId, input: Input) -> Result<SessionStep, SessionError> {

@@ -16,11 +16,11 @@ mod watch;
 use std::time::{Duration, SystemTime};
 
 use alloy_primitives::{Address, B256, Bytes, U256};
-use matchlock::{abi::MatchId, account::AccountId, game::Amount, sign::Key};
+use matchlock::{abi::MatchId, account::AccountId, dispute::Docket, game::Amount, sign::Key};
 use serde::{Deserialize, Serialize};
 
 pub use connect::Chain;
-pub use deploy::{DeployConfig, Deployment, deploy, deploy_through};
+pub use deploy::{CourtConfig, DeployConfig, Deployment, deploy, deploy_through};
 pub use error::{ChainError, OutboxError, SubmitError};
 /// What an arena says of itself, of an account and of its pool, and why it refuses a call.
 pub use matchlock::chain::{ArenaInfo, ChainAccount, Pool, Revert};
@@ -128,6 +128,8 @@ pub struct ChainUpdate {
     pub exits: Vec<ExitOpened>,
     /// Money that came in.
     pub deposits: Vec<Deposit>,
+    /// Disputes that were opened or moved on, with their dockets; without one: ended.
+    pub disputes: Vec<(MatchId, Option<Docket>)>,
     /// The newest announcement of a withdrawal from the pool, or that it is done.
     pub pool_notice: Option<PoolNotice>,
 }

@@ -202,7 +202,7 @@ impl Bench {
 }
 
 fn deploy_config(token: Address) -> DeployConfig {
-    DeployConfig { token, court: Address::ZERO, exit_window: EXIT_WINDOW, salt: None, split: Vec::new() }
+    DeployConfig { token, court: None, exit_window: EXIT_WINDOW, salt: None, split: Vec::new() }
 }
 
 fn amount(units: u64) -> Amount {

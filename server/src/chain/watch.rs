@@ -12,9 +12,10 @@ use std::{
 use alloy_primitives::{Address, B256, aliases::U96};
 use alloy_sol_types::{SolEventInterface, SolInterface};
 use matchlock::{
-    abi::{Arena, Domain, MatchId, Statement},
+    abi::{Arena, Court, Domain, MatchId, Statement},
     account::{AccountId, Player, SettledSet},
     chain::{LogEntry, ProviderError},
+    dispute::Docket,
     game::Amount,
     settle::ENTRY,
     sign::{Signature, recover},
@@ -210,13 +211,15 @@ impl Watcher {
         }
 
         let (node, arena) = (self.chain.node().clone(), self.chain.config().arena);
+        let court = self.chain.arena().court;
+        let sources: Vec<Address> = [arena, court].into_iter().filter(|address| *address != Address::ZERO).collect();
         let from = self.marks.0.last().map_or(0, |(height, _)| height + 1);
         if confirmed < from {
             return Ok(Look::Nothing);
         }
         let to = confirmed.min(from.saturating_add(self.range - 1));
         let Some(last) = tip(&node, to).await? else { return Ok(Look::Nothing) };
-        let logs = match node.logs(arena, from, to).await {
+        let logs = match node.logs(&sources, from, to).await {
             Ok(logs) => logs,
             // Nodes limit the range, or the size of the answer, each in its own way.
             Err(ProviderError::Rpc { .. } | ProviderError::TooLarge { .. } | ProviderError::Timeout { .. })
@@ -251,6 +254,7 @@ impl Watcher {
             exits: found.exits,
             deposits: found.deposits,
             pool_notice: found.pool_notice,
+            disputes: found.disputes,
         }))))
     }
 
@@ -290,6 +294,10 @@ impl Watcher {
         let mut skipped: HashMap<B256, Vec<(AccountId, u8)>> = HashMap::new();
         let mut unnamed = BTreeSet::new();
         for entry in logs {
+            if entry.address == self.chain.arena().court {
+                found.disputes.extend(disputed(entry));
+                continue;
+            }
             // An event of a later version says nothing that this one acts on.
             let Ok(event) = Arena::ArenaEvents::decode_log(&entry.log()) else { continue };
             let tx = entry.transaction_hash;
@@ -357,6 +365,7 @@ struct Found {
     exits: Vec<ExitOpened>,
     deposits: Vec<Deposit>,
     pool_notice: Option<PoolNotice>,
+    disputes: Vec<(MatchId, Option<Docket>)>,
 }
 
 impl Found {
@@ -364,6 +373,18 @@ impl Found {
         self.touched.insert(AccountId(account));
         AccountId(account)
     }
+}
+
+/// What an event of the court says of a dispute; `None` as a docket: it has ended.
+fn disputed(entry: &LogEntry) -> Option<(MatchId, Option<Docket>)> {
+    Some(match Court::CourtEvents::decode_log(&entry.log()).ok()?.data {
+        Court::CourtEvents::Shown(event) => (MatchId(event.matchId), Some((&event.docket).into())),
+        Court::CourtEvents::Closed(event) => (MatchId(event.matchId), Some((&event.docket).into())),
+        Court::CourtEvents::Contested(event) => (MatchId(event.matchId), Some((&event.docket).into())),
+        Court::CourtEvents::Upheld(event) => (MatchId(event.matchId), Some((&event.docket).into())),
+        Court::CourtEvents::Doubted(event) => (MatchId(event.matchId), Some((&event.docket).into())),
+        Court::CourtEvents::Finalized(event) => (MatchId(event.matchId), None),
+    })
 }
 
 /// The accounts that a call of the arena names without a log of its own: settling says nothing of what went well.

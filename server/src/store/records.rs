@@ -119,6 +119,11 @@ pub(crate) enum Ending {
     },
     /// Before it began; its indexes are given up (R5.4).
     Cancelled(Refusal),
+    /// By the chain (R7.11).
+    Ruled {
+        /// What each seat gets.
+        payouts: Vec<Amount>,
+    },
 }
 
 /// A result for a batch.

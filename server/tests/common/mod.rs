@@ -67,8 +67,7 @@ impl World {
         let transfer =
             json!([{ "from": bank, "to": operator.address(), "value": U256::from(ETHER) * U256::from(100) }]);
         node.0.request("eth_sendTransaction", transfer).await.expect("the bank pays");
-        let config =
-            DeployConfig { token: Address::ZERO, court: Address::ZERO, exit_window: 3600, salt: None, split: vec![] };
+        let config = DeployConfig { token: Address::ZERO, court: None, exit_window: 3600, salt: None, split: vec![] };
         let deployment = deploy_through(node.clone(), &operator, config).await.expect("deploys");
         let mut settings = Settings::default();
         settings.settle_count = 1_000;

@@ -186,6 +186,8 @@ fn to_client() -> Vec<ToClient> {
     frames.extend(abouts().into_iter().map(|about| ToClient::Refused { about, refusal: Refusal::Malformed }));
     frames.extend(refusals().into_iter().map(|refusal| ToClient::Refused { about: About::Request(tag), refusal }));
     frames.push(ToClient::Pong);
+    frames.push(ToClient::Disputed { match_id, turn: 3, mover: Some(Seat(1)), until: 1_700_000_000 });
+    frames.push(ToClient::Ruled { match_id, payouts: vec![Amount::from_u64(19), Amount::ZERO] });
     frames
 }
 
