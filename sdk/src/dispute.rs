@@ -6,9 +6,12 @@ use alloy_primitives::Address;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    abi::{Arena, Court, MatchId, State, StateHash},
+    abi::{Arena, Court, MatchId, MatchTerms, State, StateHash},
+    channel::{self, ChannelError},
     game::Seat,
+    rules::Rules,
     sign::Signature,
+    transcript::Transcript,
     wire::Turn,
 };
 
@@ -28,6 +31,52 @@ pub struct Signed<'a> {
     pub opening: &'a [Signature],
     /// The turns, from the first on.
     pub turns: &'a [Turn],
+}
+
+/// A match to be taken to the court: its transcript, and what follows from it and the rules.
+#[derive(Clone, Debug)]
+pub struct Case {
+    transcript: Transcript,
+    start: State,
+    owners: Vec<Address>,
+}
+
+impl Case {
+    /// The case of a match of these rules.
+    ///
+    /// # Errors
+    /// The terms do not start these rules.
+    pub fn new(transcript: Transcript, rules: &dyn Rules) -> Result<Case, ChannelError> {
+        let (start, _) = channel::start(&transcript.terms, rules)?;
+        let owners = transcript.players.iter().map(|player| player.owner).collect();
+        Ok(Case { transcript, start, owners })
+    }
+
+    /// Everything signed.
+    pub fn signed(&self) -> Signed<'_> {
+        self.up_to(self.transcript.turns.len())
+    }
+
+    /// What was signed up to a turn.
+    pub fn up_to(&self, turns: usize) -> Signed<'_> {
+        Signed {
+            id: self.transcript.terms.id(&self.transcript.domain),
+            start: &self.start,
+            owners: &self.owners,
+            opening: &self.transcript.opening,
+            turns: &self.transcript.turns[..turns],
+        }
+    }
+
+    /// The terms.
+    pub fn terms(&self) -> &MatchTerms {
+        &self.transcript.terms
+    }
+
+    /// The operator's signature on the terms; `None` in a transcript that lacks it.
+    pub fn guarantee(&self) -> Option<&Signature> {
+        self.transcript.guarantee.get(self.owners.len())
+    }
 }
 
 /// The newest header that a seat signed.

@@ -58,6 +58,11 @@ impl Embedded {
         Ok(Embedded(chain))
     }
 
+    /// Waits until nothing of this process uses the chain, and closes it.
+    pub(crate) async fn closed(self) {
+        self.0.closed().await;
+    }
+
     /// Its JSON-RPC endpoint.
     pub(crate) fn router(&self) -> axum::Router {
         self.0.router()

@@ -149,7 +149,7 @@ pub struct Server {
     stop: Option<oneshot::Sender<()>>,
     serving: JoinHandle<()>,
     tasks: Vec<JoinHandle<()>>,
-    embedded: bool,
+    embedded: Option<Embedded>,
 }
 
 impl Server {
@@ -199,7 +199,7 @@ impl Server {
             }
         });
         tracing::info!(%addr, arena = %info.domain.arena, chain = info.domain.chain_id, operator = %info.operator, "serving");
-        Ok(Server { addr, hub, places, stop: Some(stop), serving, tasks, embedded: embedded.is_some() })
+        Ok(Server { addr, hub, places, stop: Some(stop), serving, tasks, embedded })
     }
 
     /// Where it listens.
@@ -214,7 +214,7 @@ impl Server {
 
     /// The embedded chain's JSON-RPC; `None` with another chain.
     pub fn rpc_url(&self) -> Option<String> {
-        self.embedded.then(|| format!("http://{}/rpc", self.addr))
+        self.embedded.as_ref().map(|_| format!("http://{}/rpc", self.addr))
     }
 
     /// Where it settles.
@@ -286,6 +286,12 @@ impl Server {
         for task in &mut self.tasks {
             task.abort();
             let _ = task.await;
+        }
+        // So that whoever starts a server on this directory next finds it free.
+        if let Some(embedded) = self.embedded.take()
+            && timeout(FAREWELL, embedded.closed()).await.is_err()
+        {
+            tracing::warn!("something still uses the embedded chain");
         }
     }
 }

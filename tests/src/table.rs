@@ -47,6 +47,18 @@ impl Table {
 
     /// An open match whose signatures count in this arena, if its operator is this module's.
     pub fn open_at(domain: Domain, rules: &Arc<dyn Rules>, seats: usize, index: u32, salt: u64) -> Table {
+        Table::open_until(domain, rules, seats, index, salt, [1_000, 2_000])
+    }
+
+    /// The same with `openBy` and `expiry`.
+    pub fn open_until(
+        domain: Domain,
+        rules: &Arc<dyn Rules>,
+        seats: usize,
+        index: u32,
+        salt: u64,
+        [open_by, expiry]: [u64; 2],
+    ) -> Table {
         let keys: Vec<Key> = (0..seats as u64).map(|seat| key("seat", seat)).collect();
         let operator = key("operator", 0);
         let players: Vec<Player> = (0..seats).map(Table::player).collect();
@@ -65,8 +77,8 @@ impl Table {
             clock: 60,
             max_turns: rules.max_turns(),
             chain_time: 60,
-            open_by: 1_000,
-            expiry: 2_000,
+            open_by,
+            expiry,
             seeds,
             start: start.start_commitment(),
             salt: B256::from(alloy_primitives::U256::from(salt)),

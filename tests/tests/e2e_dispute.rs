@@ -1,14 +1,15 @@
 //! Disputes on the real contracts: who stalls, pays (section 7).
 
 use matchlock::{
-    chain::HttpProvider,
+    chain::{CallError, CourtError, HttpProvider},
     client::{Client, ClientEvent, Match, MatchEvent, RedbStore},
+    dispute::Case,
     game::Amount,
     session::{SessionNotice, Wanted},
     wire::{TableSpec, ToServer},
 };
 use matchlock_tests::{
-    scene::{STAKE, bankroll, pocket, postcard_u8, stake, travel},
+    scene::{STAKE, bankroll, exit, finish_exit, pocket, postcard_u8, stake, travel, two_players, world_apart},
     tap::{Frame, Tap, Verdict},
     world::{Failure, Plan, PlayerClient, World, eventually},
 };
@@ -143,5 +144,86 @@ async fn a_loser_who_does_not_sign_the_final_still_pays() -> Result<(), Failure>
     paid(&world, &mut players, &payouts).await?;
     assert_eq!(players[0].client.look(|session| session.open().count()).await?, 0);
     world.server.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_challenge_with_an_older_state_is_answered_by_the_server() -> Result<(), Failure> {
+    let folder = tempfile::tempdir()?;
+    let world = World::start(Plan::quick(folder.path())).await?;
+    let mut players =
+        vec![watchful(&world, 0, world.server.url()).await?, watchful(&world, 1, world.server.url()).await?];
+    let (mut mine, mut theirs) = open(&world, &players[0].client, &players[1].client).await?;
+    for (game, cell) in [(&mine, 0), (&theirs, 3), (&mine, 1), (&theirs, 4)] {
+        play(game, cell).await?;
+    }
+    eventually("the last turn", async || Ok((mine.snapshot().state.turn == 4).then_some(()))).await?;
+    // Seat 1 is about to lose, and shows the court the match as it stood when seat 0 had to move.
+    let case = Case::new(theirs.transcript().await?, &**theirs.rules())?;
+    let old = case.up_to(2);
+    let guarantee = case.guarantee().ok_or("a guarantee")?;
+    let challenged = players[1].wallet.challenge(case.terms(), guarantee, old.evidence()).await?;
+    players[1].paid(&challenged);
+    let until = eventually("the docket", async || {
+        Ok(world
+            .bank
+            .docket(case.signed().id, 0)
+            .await?
+            .filter(|docket| docket.turn() == 2)
+            .map(|docket| docket.until()))
+    })
+    .await?;
+    // In the second half of the window the server shows what is newer; nobody tells it to.
+    travel(&world.bank, until - 1 - world.bank.rpc().head().await?.timestamp.to::<u64>()).await?;
+    let docket = eventually("the server's answer", async || {
+        Ok(world.bank.docket(case.signed().id, 0).await?.filter(|docket| docket.turn() == 4))
+    })
+    .await?;
+    assert_eq!(docket.top(), case.signed().header(4).ok_or("turn 4")?.hash(case.signed().id));
+    play(&mine, 2).await?;
+    let payouts = ruled(&mut mine).await?;
+    assert_eq!(payouts, ruled(&mut theirs).await?);
+    assert!(payouts[0].units() > u128::from(STAKE) && payouts[1] == Amount::ZERO, "{payouts:?}");
+    paid(&world, &mut players, &payouts).await?;
+    world.server.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_match_is_won_in_court_when_the_server_is_gone() -> Result<(), Failure> {
+    let folder = tempfile::tempdir()?;
+    let world = world_apart(&folder).await?;
+    let mut players = two_players(&world).await?;
+    let (mine, theirs) = open(&world, &players[0].client, &players[1].client).await?;
+    for (game, cell) in [(&mine, 0), (&theirs, 3), (&mine, 1)] {
+        play(game, cell).await?;
+    }
+    let case = Case::new(mine.transcript().await?, &**mine.rules())?;
+    let dead = world.kill().await;
+
+    let guarantee = case.guarantee().ok_or("a guarantee")?;
+    let challenged = players[0].wallet.challenge(case.terms(), guarantee, case.signed().evidence()).await?;
+    players[0].paid(&challenged);
+    let docket = dead.bank.docket(case.signed().id, 0).await?.ok_or("a docket")?;
+    let top = case.signed().header(docket.turn()).ok_or("the top")?.clone();
+    assert_eq!((docket.turn(), docket.mover()), (3, Some(theirs.seat())));
+    let early = players[0].wallet.finalize(case.terms(), &docket, &top).await;
+    assert!(
+        matches!(&early, Err(CallError::Refused(revert)) if matches!(revert.court(), Some(CourtError::WindowRuns(_)))),
+        "{early:?}"
+    );
+    travel(&dead.bank, docket.until() + 1 - dead.bank.rpc().head().await?.timestamp.to::<u64>()).await?;
+    let finalized = players[0].wallet.finalize(case.terms(), &docket, &top).await?;
+    players[0].paid(&finalized);
+    for player in &mut players {
+        exit(player, false).await?;
+    }
+    travel(&dead.bank, u64::from(dead.bank.info().exit_window) + 1).await?;
+    let won = top.payouts[0].signed() - stake().signed();
+    assert!(won > 0 && top.payouts[1] == Amount::ZERO);
+    for (player, delta) in players.iter_mut().zip([won, -stake().signed()]) {
+        let wallet = finish_exit(player).await?;
+        assert_eq!(wallet, player.should_have(delta));
+    }
     Ok(())
 }

@@ -525,7 +525,7 @@ impl<P: Provider> ArenaChain<P> {
         accounts.first().copied().ok_or(CallError::NoAccount)
     }
 
-    async fn send(&self, to: Address, data: Vec<u8>, value: U256) -> Result<TxOutcome, CallError> {
+    pub(super) async fn send(&self, to: Address, data: Vec<u8>, value: U256) -> Result<TxOutcome, CallError> {
         let call = Call { from: Some(self.sender().await?), to: Some(to), data: data.into(), value };
         // A wallet would estimate too, but say less of why it reverts.
         let refused = |error: ProviderError| match Revert::of(&error) {

@@ -14,6 +14,7 @@
 //! ```
 
 mod arena;
+mod court;
 mod http;
 mod provider;
 mod revert;
@@ -24,8 +25,9 @@ pub use arena::{
     ArenaChain, ArenaError, ArenaInfo, CONCLUDED, CallError, ChainAccount, PATIENCE, Pool, SignedWithdrawal, TxOutcome,
     is_concluded, read_arena, read_contract,
 };
+pub use court::docket_of;
 pub use http::{ANSWER_LIMIT, HttpProvider, REQUEST_TIMEOUT};
 pub use provider::{Answer, Provider, ProviderError};
-pub use revert::{ContractError, Revert};
+pub use revert::{ContractError, CourtError, Revert};
 pub use rpc::{Block, BlockId, Call, Fees, LogEntry, Receipt, Rpc, SentTransaction};
 pub use wallet::{GAS_CAP, LocalWallet, SignedTransaction, with_margin};

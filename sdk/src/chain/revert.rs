@@ -49,12 +49,43 @@ mod interface {
             error NoticeRuns(uint256 from, uint256 until);
             error PoolOwes(uint256 owed);
             error BadSplit();
+            error OtherDocket();
+        }
+
+        #[derive(Debug, PartialEq, Eq)]
+        interface Court {
+            error WrongCourt(address expected);
+            error BadArbiters();
+            error WindowOver(uint256 until);
+            error WindowRuns(uint256 until);
+            error ShownLate(uint256 openBy);
+            error DoubtedEarly(uint256 openBy);
+            error Unlinked(uint256 turn);
+            error BadHeader(uint256 turn);
+            error WrongMove(uint256 turn);
+            error WrongBoard();
+            error NotByItsAuthor(uint256 turn);
+            error TooManyHeaders(uint256 limit, uint256 from);
+            error MoveTooLarge(uint256 limit);
+            error NotNewer();
+            error Agreed(uint256 turn);
+            error BeforeArbiters();
+            error NotBeforeArbiters();
+            error AlreadyRuled();
+            error WrongTrail();
+            error SameHeader();
+            error MoveIsLegal();
+            error TooLittleGas(uint256 needed);
+            error WrongBond(uint256 expected);
+            error NoBond();
         }
     }
 }
 
 /// The arena's own errors.
 pub use interface::Arena::ArenaErrors as ContractError;
+/// The court's own errors; what concerns terms, signatures and outcomes it refuses with the arena's.
+pub use interface::Court::CourtErrors as CourtError;
 
 /// A contract refused a call: nothing changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +108,11 @@ impl Revert {
     pub fn contract(&self) -> Option<ContractError> {
         ContractError::abi_decode(&self.data).ok()
     }
+
+    /// The court's error, if it is one.
+    pub fn court(&self) -> Option<CourtError> {
+        CourtError::abi_decode(&self.data).ok()
+    }
 }
 
 /// The bytes in an error's `data`, wherever this node puts them.
@@ -97,6 +133,9 @@ impl fmt::Display for Revert {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(error) = self.contract() {
             return f.write_str(&explain(&error));
+        }
+        if let Some(error) = self.court() {
+            return f.write_str(&explain_court(&error));
         }
         if let Ok(require) = Require::abi_decode(&self.data) {
             return write!(f, "the contract refuses: {}", require.reason);
@@ -158,7 +197,42 @@ fn explain(error: &ContractError) -> String {
         E::NoClaim(e) => format!("match {} is neither a live claim nor a locked stake of the account", e.matchId),
         E::NoticeRuns(e) => format!("the notice runs: possible from {} until {}", e.from, e.until),
         E::PoolOwes(e) => format!("the pool owes players {}: nothing else is paid before", e.owed),
+        E::OtherDocket(_) => "no such dispute is open: give the docket of the court's newest event".into(),
         E::BadSplit(_) => "1 to 8 beneficiaries with basis points that add up to 10,000 are needed".into(),
+    }
+}
+
+fn explain_court(error: &CourtError) -> String {
+    use CourtError as E;
+    match error {
+        E::WrongCourt(e) => format!("the arena's court is {}: deploy the arena with this court's address", e.expected),
+        E::BadArbiters(_) => "arbiters must ascend, and be at least as many as the quorum".into(),
+        E::WindowOver(e) => format!("the window ended at {}: only `finalize` is left", e.until),
+        E::WindowRuns(e) => format!("the window runs until {}: answer, or wait", e.until),
+        E::ShownLate(e) => {
+            format!("the opening had to be shown by {}: show a turn that all seats signed (R5.3)", e.openBy)
+        }
+        E::DoubtedEarly(e) => format!("a match can be doubted only after {}", e.openBy),
+        E::Unlinked(e) => format!("the header of turn {} does not follow the one before", e.turn),
+        E::BadHeader(e) => format!("the terms do not allow the header of turn {}", e.turn),
+        E::WrongMove(e) => format!("these bytes are not the move of turn {}", e.turn),
+        E::WrongBoard(_) => "these bytes are not the position before the contested move".into(),
+        E::NotByItsAuthor(e) => format!("turn {} lacks the signature of the seat that had to move", e.turn),
+        E::TooManyHeaders(e) => format!("at most {} headers at once", e.limit),
+        E::MoveTooLarge(e) => format!("a move has at most {} bytes", e.limit),
+        E::NotNewer(_) => "nothing of this is newer than what the dispute knows".into(),
+        E::Agreed(e) => format!("turn {} is agreed: it cannot be contested", e.turn),
+        E::BeforeArbiters(_) => "a header is before the arbiters: wait for their ruling".into(),
+        E::NotBeforeArbiters(_) => "this header is not before the arbiters".into(),
+        E::AlreadyRuled(_) => "the arbiters have found this header legal already".into(),
+        E::WrongTrail(_) => "the headers do not lead to the dispute's top".into(),
+        E::SameHeader(_) => "both headers are the same".into(),
+        E::MoveIsLegal(_) => "the referee finds the move legal".into(),
+        E::TooLittleGas(e) => {
+            format!("send the call with {} gas more: the referee has a right to its budget", e.needed)
+        }
+        E::WrongBond(e) => format!("the call must bring a bond of exactly {}", e.expected),
+        E::NoBond(_) => "there is no bond to claim".into(),
     }
 }
 

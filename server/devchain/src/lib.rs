@@ -74,7 +74,7 @@ use std::{
     io,
     path::PathBuf,
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use alloy_primitives::{Address, U256};
@@ -204,6 +204,13 @@ impl DevChain {
             }
             error.into()
         })
+    }
+
+    /// Waits until no other handle is left, and closes the chain: its directory is free when this returns.
+    pub async fn closed(self) {
+        while Arc::strong_count(&self.chain) > 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// The endpoint as a router with the one route `/`, to mount in another server.

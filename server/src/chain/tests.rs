@@ -16,8 +16,8 @@ use matchlock::{
     abi::{Arena, Statement, Withdrawal},
     account::{AccountId, Player, SettledSet},
     chain::{
-        Answer, ArenaChain, ArenaError, CallError, ContractError, HttpProvider, LocalWallet, Provider, ProviderError,
-        Rpc, SignedWithdrawal,
+        Answer, ArenaChain, ArenaError, CallError, ContractError, CourtError, HttpProvider, LocalWallet, Provider,
+        ProviderError, Rpc, SignedWithdrawal,
     },
     game::Amount,
     settle,
@@ -253,22 +253,29 @@ async fn update(watcher: &mut Watcher) -> ChainUpdate {
 }
 
 #[test]
-fn every_refusal_of_the_contract_is_known_by_name() {
-    let artifact: Value =
-        serde_json::from_str(include_str!("../../../sdk/contracts/artifacts/Arena.json")).expect("JSON");
-    let text = |value: &Value| value.as_str().expect("text").to_owned();
+fn every_refusal_of_the_contracts_is_known_by_name() {
+    let known = |selector| ContractError::valid_selector(selector) || CourtError::valid_selector(selector);
     let mut selectors: Vec<[u8; 4]> = Vec::new();
-    for error in artifact["abi"].as_array().expect("a list").iter().filter(|item| item["type"] == "error") {
-        let inputs = error["inputs"].as_array().expect("a list");
-        let types: Vec<String> = inputs.iter().map(|input| text(&input["type"])).collect();
-        let signature = format!("{}({})", text(&error["name"]), types.join(","));
-        selectors.push(alloy_primitives::keccak256(&signature)[..4].try_into().expect("4 bytes"));
-        let known = ContractError::valid_selector(*selectors.last().expect("pushed"));
-        // Solady's and OpenZeppelin's guards are nobody's to understand.
-        assert!(known || signature.starts_with("Reentrancy") || signature.starts_with("SafeERC20"), "{signature}");
+    for artifact in [
+        include_str!("../../../sdk/contracts/artifacts/Arena.json"),
+        include_str!("../../../sdk/contracts/artifacts/Court.json"),
+    ] {
+        let artifact: Value = serde_json::from_str(artifact).expect("JSON");
+        let text = |value: &Value| value.as_str().expect("text").to_owned();
+        for error in artifact["abi"].as_array().expect("a list").iter().filter(|item| item["type"] == "error") {
+            let inputs = error["inputs"].as_array().expect("a list");
+            let types: Vec<String> = inputs.iter().map(|input| text(&input["type"])).collect();
+            let signature = format!("{}({})", text(&error["name"]), types.join(","));
+            let selector: [u8; 4] = alloy_primitives::keccak256(&signature)[..4].try_into().expect("4 bytes");
+            // OpenZeppelin's guards are nobody's to understand.
+            let guard = signature.starts_with("Reentrancy") || signature.starts_with("SafeERC20");
+            assert!(known(selector) || guard, "{signature}");
+            selectors.push(selector);
+        }
     }
-    let unknown: Vec<_> = ContractError::selectors().filter(|selector| !selectors.contains(selector)).collect();
-    assert!(unknown.is_empty(), "the contract has no errors {unknown:x?}");
+    let ours = ContractError::selectors().chain(CourtError::selectors());
+    let unknown: Vec<_> = ours.filter(|selector| !selectors.contains(selector)).collect();
+    assert!(unknown.is_empty(), "the contracts have no errors {unknown:x?}");
 }
 
 // ---------------------------------------------------------------------------------------------------- connecting

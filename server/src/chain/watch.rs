@@ -14,7 +14,7 @@ use alloy_sol_types::{SolEventInterface, SolInterface};
 use matchlock::{
     abi::{Arena, Court, Domain, MatchId, Statement},
     account::{AccountId, Player, SettledSet},
-    chain::{LogEntry, ProviderError},
+    chain::{LogEntry, ProviderError, docket_of},
     dispute::Docket,
     game::Amount,
     settle::ENTRY,
@@ -295,7 +295,8 @@ impl Watcher {
         let mut unnamed = BTreeSet::new();
         for entry in logs {
             if entry.address == self.chain.arena().court {
-                found.disputes.extend(disputed(entry));
+                let event = Court::CourtEvents::decode_log(&entry.log()).ok();
+                found.disputes.extend(event.and_then(|event| docket_of(event.data)));
                 continue;
             }
             // An event of a later version says nothing that this one acts on.
@@ -373,18 +374,6 @@ impl Found {
         self.touched.insert(AccountId(account));
         AccountId(account)
     }
-}
-
-/// What an event of the court says of a dispute; `None` as a docket: it has ended.
-fn disputed(entry: &LogEntry) -> Option<(MatchId, Option<Docket>)> {
-    Some(match Court::CourtEvents::decode_log(&entry.log()).ok()?.data {
-        Court::CourtEvents::Shown(event) => (MatchId(event.matchId), Some((&event.docket).into())),
-        Court::CourtEvents::Closed(event) => (MatchId(event.matchId), Some((&event.docket).into())),
-        Court::CourtEvents::Contested(event) => (MatchId(event.matchId), Some((&event.docket).into())),
-        Court::CourtEvents::Upheld(event) => (MatchId(event.matchId), Some((&event.docket).into())),
-        Court::CourtEvents::Doubted(event) => (MatchId(event.matchId), Some((&event.docket).into())),
-        Court::CourtEvents::Finalized(event) => (MatchId(event.matchId), None),
-    })
 }
 
 /// The accounts that a call of the arena names without a log of its own: settling says nothing of what went well.

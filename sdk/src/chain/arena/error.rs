@@ -60,6 +60,9 @@ pub enum CallError {
     /// The wallet shows no account.
     #[error("the wallet has no account: unlock it, or connect it to this site")]
     NoAccount,
+    /// The arena was deployed without a court.
+    #[error("this arena has no court: its matches cannot be disputed")]
+    NoCourt,
     /// More than fits.
     #[error("an amount exceeds 96 bits")]
     TooMuch,
