@@ -25,7 +25,7 @@ abstract contract Fouls is Dockets, ReentrancyGuardTransient {
     mapping(address account => uint256) private _shares;
 
     constructor(uint32 patience_, uint96 bond_, uint8 quorum_, address[] memory arbiters) {
-        if (patience_ == 0) revert ZeroWindow();
+        if (patience_ < MINIMUM) revert ShortPatience(MINIMUM); // R7.5
         if (quorum_ == 0 || quorum_ > arbiters.length) revert BadArbiters();
         (PATIENCE, BOND, QUORUM) = (patience_, bond_, quorum_);
         address last;

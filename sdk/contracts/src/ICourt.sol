@@ -71,6 +71,8 @@ interface ICourt {
     error WrongCourt(address expected);
     /// @notice Arbiters must ascend and number at least the quorum, which is above zero.
     error BadArbiters();
+    /// @notice The arbiters' window must be at least the minimum.
+    error ShortPatience(uint256 minimum);
     /// @notice The window has run out: only `finalize` is left.
     error WindowOver(uint256 until);
     /// @notice The window still runs: answer, or wait until after `until`.

@@ -371,12 +371,29 @@ contract RefusalsTest is Disputed {
     }
 
     function test_a_court_needs_windows_and_a_possible_quorum_of_ascending_arbiters() public {
-        court = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1);
-        arena = newArena(address(0));
-        ICourt.Bench memory to = config(address(arena));
-        // The address is used up by a failed creation: only the errors that come before it is compared show.
+        ICourt.Bench memory to = config(address(0));
         to.minimum = 0;
-        refusedBench(abi.encodeWithSelector(IArena.ZeroWindow.selector), to);
+        mistaken(abi.encodeWithSelector(IArena.ZeroWindow.selector), to);
+        to = config(address(0));
+        to.patience = MINIMUM - 1;
+        mistaken(abi.encodeWithSelector(ICourt.ShortPatience.selector, MINIMUM), to);
+        to = config(address(0));
+        to.quorum = 4;
+        mistaken(abi.encodeWithSelector(ICourt.BadArbiters.selector), to);
+        to.quorum = 0;
+        mistaken(abi.encodeWithSelector(ICourt.BadArbiters.selector), to);
+        to = config(address(0));
+        to.arbiters[1] = to.arbiters[0];
+        mistaken(abi.encodeWithSelector(ICourt.BadArbiters.selector), to);
+        to.arbiters = new address[](2); // zero
+        mistaken(abi.encodeWithSelector(ICourt.BadArbiters.selector), to);
+    }
+
+    /// Tries with an arena that waits for the court of the next address.
+    function mistaken(bytes memory expected, ICourt.Bench memory to) private {
+        court = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1);
+        to.arena = address(newArena(address(0)));
+        refusedBench(expected, to);
     }
 
     function refusedBench(bytes memory expected, ICourt.Bench memory to) private {

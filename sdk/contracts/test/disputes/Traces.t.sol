@@ -461,6 +461,15 @@ contract DisputeTracesTest is Disputed {
         vm.assertEq(stranger.balance, BOND);
     }
 
+    /// R7.2: a contest has to give the move again, with the position, in one transaction.
+    function test_trace41_a_move_too_large_to_be_contested_is_not_shown() public {
+        Story memory s = then(story(two()), 2);
+        Story memory huge = then(s, new bytes(8 * 1024 + 1), keccak256("b"), 1, forfeit(2, 1));
+        denied(ICourt.MoveTooLarge.selector, 8 * 1024, challenging(huge, proof(huge, 2)));
+        openedAt(s, 2);
+        denied(ICourt.MoveTooLarge.selector, 8 * 1024, responding(huge, more(huge, 2)));
+    }
+
     /// R7.5: every change of the docket opens a window, so that an answer that missed can be made again.
     function test_trace34_an_answer_that_misses_can_be_made_again() public {
         Story memory s = then(story(two()), 6);
