@@ -5,7 +5,8 @@ import {IArena} from "../../src/IArena.sol";
 import {ICourt, Phase} from "../../src/ICourt.sol";
 import {Player} from "../Fixture.sol";
 import {TestToken} from "../TestToken.sol";
-import {Disputed, ICalls, Story} from "./Disputed.sol";
+import {ICalls} from "./Calls.sol";
+import {Disputed, Story} from "./Disputed.sol";
 import {vm} from "../Vm.sol";
 
 /// @notice The ways through a dispute (R7.4 to R7.11), and what they pay.
