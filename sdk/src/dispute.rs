@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     abi::{Arena, Court, MatchId, MatchTerms, State, StateHash},
-    channel::{self, ChannelError},
+    channel::{self, ChannelError, Fault},
     game::Seat,
     rules::Rules,
     sign::Signature,
-    transcript::Transcript,
+    transcript::{Cursor, Transcript},
     wire::Turn,
 };
 
@@ -165,6 +165,75 @@ impl Signed<'_> {
     }
 }
 
+/// A header that was shown to a court, with its move, and with its author's signature where that is on this very header.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// The header.
+    pub state: State,
+    /// Its action.
+    pub action: Vec<u8>,
+    /// Signatures on this very header, with whose they are said to be.
+    pub signatures: Vec<(Seat, Signature)>,
+}
+
+/// What evidence shows: its base, and the headers above it.
+pub fn shown(evidence: &Court::Evidence) -> (State, Vec<Shown>) {
+    let place = |seat: u8| (evidence.places >> (8 * u32::from(seat))) as u8;
+    let signers = (0..8).filter(|seat| place(*seat) != 0);
+    let signatures = evidence.signatures.chunks_exact(64).filter_map(|bytes| bytes.try_into().ok().map(Signature));
+    let signed: Vec<(u8, Seat, Signature)> =
+        signers.zip(signatures).map(|(seat, signature)| (place(seat), Seat(seat), signature)).collect();
+    let headers = evidence.headers.iter().zip(&evidence.moves).enumerate().map(|(i, (state, action))| Shown {
+        state: state.into(),
+        action: action.to_vec(),
+        signatures: (signed.iter())
+            .filter(|(place, ..)| usize::from(*place) == i + 2)
+            .map(|(_, seat, signature)| (*seat, *signature))
+            .collect(),
+    });
+    ((&evidence.base).into(), headers.collect())
+}
+
+/// A match replayed by its rules, header by header.
+#[derive(Clone, Debug)]
+pub struct Replay<'a> {
+    id: MatchId,
+    terms: &'a MatchTerms,
+    rules: &'a dyn Rules,
+    at: Cursor,
+}
+
+impl<'a> Replay<'a> {
+    /// From State 0 on.
+    ///
+    /// # Errors
+    /// The terms do not start these rules.
+    pub fn new(id: MatchId, terms: &'a MatchTerms, rules: &'a dyn Rules) -> Result<Replay<'a>, ChannelError> {
+        let (state, placed) = channel::start(terms, rules)?;
+        Ok(Replay { id, terms, rules, at: Cursor { hash: state.hash(id), state, placed } })
+    }
+
+    /// Goes on to this header if it is what the rules make of its move; signatures are not looked at.
+    ///
+    /// # Errors
+    /// What its author broke; the replay stays where it is.
+    pub fn follow(&mut self, state: &State, action: &[u8]) -> Result<(), Fault> {
+        let turn = Turn { state: state.clone(), action: action.to_vec(), signature: Signature([0; 64]) };
+        self.at = self.at.follow(self.id, self.terms, self.rules, &turn)?;
+        Ok(())
+    }
+
+    /// Where it stands.
+    pub fn state(&self) -> &State {
+        &self.at.state
+    }
+
+    /// The encoded position there.
+    pub fn position(&self) -> &[u8] {
+        &self.at.placed.position
+    }
+}
+
 /// What is known of a dispute (R7.1): a court's events carry it, and every call gives it back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Docket {
@@ -208,7 +277,7 @@ impl Docket {
     /// How far the dispute is.
     pub fn phase(&self) -> Phase {
         match self.bits(40, 8) {
-            _ if self.bits(128, 32) != 0 => Phase::Contested,
+            _ if self.contested().is_some() => Phase::Contested,
             2 => Phase::Closed,
             3 => Phase::Doubted,
             _ => Phase::Open,
@@ -223,6 +292,11 @@ impl Docket {
     /// Its last second.
     pub fn until(&self) -> u64 {
         self.bits(88, 40)
+    }
+
+    /// The turn of the header before the arbiters.
+    pub fn contested(&self) -> Option<u32> {
+        Some(self.bits(128, 32) as u32).filter(|turn| *turn != 0)
     }
 
     fn bits(&self, from: usize, count: usize) -> u64 {

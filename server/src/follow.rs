@@ -66,9 +66,8 @@ impl Follow {
                     let _ = answer.send(record.ok());
                 });
             }
-            Ask::Submit { key, to, calldata } => {
-                let submission =
-                    Submission { key, to, calldata: calldata.into(), value: Default::default(), gas_limit: None };
+            Ask::Submit { key, to, calldata, value } => {
+                let submission = Submission { key, to, calldata: calldata.into(), value, gas_limit: None };
                 tokio::spawn(submit(self.sender.clone(), submission));
             }
             Ask::Forget(key) => {
@@ -106,8 +105,8 @@ impl Follow {
         let hub = &self.hub;
         hub.height.store(update.height, Ordering::Relaxed);
         hub.chain_time.store(update.time, Ordering::Relaxed);
-        for (match_id, docket) in &update.disputes {
-            hub.docketed(*match_id, *docket);
+        for dispute in &update.disputes {
+            hub.docketed(dispute);
         }
         for concluded in &update.concluded {
             hub.applied(concluded);

@@ -17,7 +17,7 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, U256};
 use bytes::Bytes;
 use matchlock::{
     abi::MatchId,
@@ -30,7 +30,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     account::{Account, Moment},
     chain::PoolNotice,
-    dispute::Dockets,
+    dispute::{CourtInfo, Disputes},
     leave::Leavers,
     ledger::{Ask, ChainAccount},
     lobby::Lobby,
@@ -63,11 +63,9 @@ pub(crate) struct Hub {
     pub(crate) expiries: Mutex<BTreeSet<(u64, MatchId)>>,
     pub(crate) settler: Mutex<Settler>,
     pub(crate) leavers: Mutex<Leavers>,
-    /// The arena's court; zero where it has none.
-    pub(crate) court: Address,
-    pub(crate) dockets: Mutex<Dockets>,
-    /// Answers in disputes that were submitted.
-    pub(crate) answered: Mutex<BTreeSet<String>>,
+    /// The arena's court, where it has one.
+    pub(crate) court: Option<CourtInfo>,
+    pub(crate) disputes: Mutex<Disputes>,
     /// What the operator has announced to withdraw from the pool.
     pub(crate) notice: Mutex<PoolNotice>,
     /// Connections with acknowledgements that are sent at the next tick, if nothing takes them along before.
@@ -88,7 +86,7 @@ impl Hub {
         settings: Settings,
         operator: Operator,
         token: Address,
-        court: Address,
+        court: Option<CourtInfo>,
         games: impl IntoIterator<Item = Arc<dyn Rules>>,
         store: Store,
         asks: mpsc::UnboundedSender<Ask>,
@@ -108,8 +106,7 @@ impl Hub {
             settler: Mutex::default(),
             leavers: Mutex::default(),
             court,
-            dockets: Mutex::default(),
-            answered: Mutex::default(),
+            disputes: Mutex::default(),
             notice: Mutex::default(),
             soon: Mutex::default(),
             next_match,
@@ -207,6 +204,11 @@ impl Hub {
     /// The arena's address.
     pub(crate) fn arena(&self) -> Address {
         self.operator.domain().arena
+    }
+
+    /// Gets a call of the arena mined, under a key that is sent once.
+    pub(crate) fn submit(&self, key: String, calldata: Vec<u8>) {
+        self.ask(Ask::Submit { key, to: self.arena(), calldata, value: U256::ZERO });
     }
 
     /// Asks the chain for an account. `None`: it does not answer.

@@ -21,7 +21,6 @@ use matchlock::{
 use crate::{
     account::{Account, Hold},
     hub::Hub,
-    ledger::Ask,
     matches::{Phase, decode_turn},
     store::{Ending, MatchRow, StoreError},
     sync::lock,
@@ -119,7 +118,7 @@ impl Hub {
             }
             if let Some(calldata) = self.conclude_call(*match_id, account.id)? {
                 tracing::info!(account = %account.id, %match_id, "a leaver's result is concluded on the chain");
-                self.ask(Ask::Submit { key: format!("conclude-{match_id}"), to: self.arena(), calldata });
+                self.submit(format!("conclude-{match_id}"), calldata);
             }
             leaver.concluded.insert(*match_id);
         }
@@ -146,7 +145,7 @@ impl Hub {
                     signatures: concat(&row.guarantee).into(),
                 };
                 let key = format!("lock-{match_id}-{}", seat.0);
-                self.ask(Ask::Submit { key, to: self.arena(), calldata: calldata.abi_encode() });
+                self.submit(key, calldata.abi_encode());
             }
         }
         Ok(())

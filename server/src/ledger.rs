@@ -2,7 +2,7 @@
 //!
 //! The hub never waits for the chain: it puts an [`Ask`] into a queue, and one task works them off.
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, U256};
 use matchlock::account::AccountId;
 use tokio::sync::oneshot;
 
@@ -20,6 +20,8 @@ pub(crate) enum Ask {
         to: Address,
         /// The call.
         calldata: Vec<u8>,
+        /// What it brings, in the native coin.
+        value: U256,
     },
     /// The submission of this key is over and dealt with.
     Forget(String),

@@ -4,19 +4,19 @@
 //! sends rubbish has stalled. It checks what keeps one seat from disturbing another: whose turn it is, that a turn
 //! follows the one before, that no turn is taken twice.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 use bytes::Bytes;
 use matchlock::{
     abi::{MatchId, OVER, State},
     game::{Amount, Seat},
     sign::Signature,
-    wire::{About, MAX_FRAME, Refusal, ToClient, Turn},
+    wire::{self, About, MAX_FRAME, Refusal, ToClient, ToServer, Turn},
 };
 
 use crate::{
     hub::{Hub, storage},
-    matches::{Match, Open, Phase, decode_turn, relayed},
+    matches::{Live, Match, Open, Phase, decode_turn, relayed},
     peer::Peer,
     store::{Change, Pending},
     sync::lock,
@@ -36,7 +36,7 @@ impl Hub {
     ) -> Result<(), Refusal> {
         self.accepting()?;
         let (found, seat) = self.seat(match_id, peer.account())?;
-        let Turn { state, signature, .. } = turn;
+        let (state, signature) = (&turn.state, turn.signature);
         let number = state.turn;
         let mut live = found.lock();
         let Phase::Open(open) = &mut live.phase else { return Err(Refusal::NotOpen) };
@@ -60,15 +60,46 @@ impl Hub {
         if state.prev != open.hash {
             return Err(Refusal::Unlinked { turn: open.newest.turn });
         }
-        if !fits(&found, &state) {
+        if !fits(&found, state) {
             return Err(Refusal::Malformed);
         }
 
+        self.pass_on(&found, live, author, turn, frame, &[author, seat]);
+        Ok(())
+    }
+
+    /// A turn that its author showed to the court instead of the server: to everyone, and to the disk, like any other.
+    pub(crate) fn turn_from_chain(self: &Arc<Self>, found: &Arc<Match>, turn: Turn) {
+        let live = found.lock();
+        let Phase::Open(open) = &live.phase else { return };
+        let Some(author) = open.newest.mover() else { return };
+        let digest = self.operator.digest(turn.state.hash(found.id).0);
+        let signed = self.operator.verify(digest, &turn.signature, found.accounts[author.index()].player.key);
+        let next = turn.state.turn == open.newest.turn + 1 && turn.state.prev == open.hash;
+        if signed.is_ok() && next && fits(found, &turn.state) {
+            let frame = wire::encode(&ToServer::Turn { match_id: found.id, turn: turn.clone() }).into();
+            self.pass_on(found, live, author, turn, frame, &[]);
+        }
+    }
+
+    /// Takes a turn that was checked: `frame` is what it came in, and goes to all seats but these.
+    fn pass_on(
+        self: &Arc<Self>,
+        found: &Arc<Match>,
+        mut live: MutexGuard<'_, Live>,
+        author: Seat,
+        turn: Turn,
+        frame: Bytes,
+        but: &[Seat],
+    ) {
+        let Phase::Open(open) = &mut live.phase else { return };
+        let Turn { state, signature, .. } = turn;
+        let number = state.turn;
         if state.is_final() {
             open.finals = vec![None; found.accounts.len()];
             open.finals[author.index()] = Some(signature);
         }
-        open.hash = state.hash(match_id);
+        open.hash = state.hash(found.id);
         open.newest = state;
         open.since = self.now();
         let (out, bytes) = relayed(frame);
@@ -76,8 +107,7 @@ impl Hub {
         // Queued under the lock, so that turns are written in order.
         let stored = Stored { hub: self.clone(), found: found.clone(), author, number };
         self.store.write_one(Change::Turn(found.seq, number, bytes), stored);
-        live.tell_others(&[author, seat], &out);
-        Ok(())
+        live.tell_others(but, &out);
     }
 
     /// A turn that was taken before, and whether it is durable.

@@ -24,6 +24,7 @@ use tokio::{
 
 use crate::{
     chain::{Chain, ChainConfig, ChainError},
+    dispute::CourtInfo,
     embedded::Embedded,
     follow::{Follow, Notes, read_accounts},
     http::{self, App},
@@ -171,10 +172,11 @@ impl Server {
         let info = *chain.arena();
         let places = Arc::new(Semaphore::new(config.settings.max_connections));
         let operator = Operator::new(chain.config().operator_key.clone(), info.domain);
+        let court = CourtInfo::read(&chain).await?;
         let (asks, asked) = mpsc::unbounded_channel();
-        let hub = Arc::new(Hub::new(config.settings, operator, info.token, info.court, games, store, asks)?);
+        let hub = Arc::new(Hub::new(config.settings, operator, info.token, court, games, store, asks)?);
         hub.restore_notice()?;
-        hub.restore_dockets()?;
+        hub.restore_disputes()?;
         let loaded = hub.restore()?;
         let tip = chain.tip(crate::chain::At::Confirmed).await?;
         hub.height.store(tip.height, Ordering::Relaxed);

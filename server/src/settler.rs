@@ -134,7 +134,7 @@ impl Hub {
             settler.next = number + 1;
             if row.settled.is_none() {
                 settler.under_way = Some(number);
-                self.ask(Ask::Submit { key: key(number, row.attempt), to: self.arena(), calldata: row.calldata });
+                self.submit(key(number, row.attempt), row.calldata);
             }
         }
         Ok(())
@@ -205,7 +205,7 @@ impl Hub {
             changes.push(Change::leaf(*seq, &LeafRow { batch: Some(number), ..leaf }));
         }
         let hub = self.clone();
-        self.store.write(changes, move || hub.ask(Ask::Submit { key: key(number, 0), to: hub.arena(), calldata }));
+        self.store.write(changes, move || hub.submit(key(number, 0), calldata));
     }
 
     fn batch_call(&self, chosen: &[(i128, Pair)], leaves: &[LeafRow]) -> Vec<u8> {
@@ -299,11 +299,10 @@ impl Hub {
                     Err(error) => return tracing::error!(%error, "the batch cannot be made anew"),
                 };
                 row.calldata = self.batch_call(&chosen, &leaves);
-                let again =
-                    Ask::Submit { key: key(number, row.attempt), to: self.arena(), calldata: row.calldata.clone() };
+                let again = (key(number, row.attempt), row.calldata.clone());
                 self.store.write(vec![Change::batch(number, &row)], move || {
                     hub.ask(Ask::Forget(submission));
-                    hub.ask(again);
+                    hub.submit(again.0, again.1);
                 });
             }
         }
@@ -337,7 +336,7 @@ impl Hub {
             Ok(Some((statement, calldata))) => {
                 let key = format!("claims-{id}-{}-{}", statement.set.through, statement.set.pending);
                 settler.absorbing.insert(id);
-                self.ask(Ask::Submit { key, to: self.arena(), calldata });
+                self.submit(key, calldata);
                 true
             }
             Ok(None) => false,
@@ -411,7 +410,7 @@ fn parse(key: &str) -> Option<Submitted> {
     match (parts.next()?, parts.next()?) {
         ("batch", number) => number.parse().ok().map(Submitted::Batch),
         ("claims", account) => account.parse().ok().map(|address| Submitted::Claims(AccountId(address))),
-        ("lock" | "conclude" | "challenge" | "respond" | "finalize", _) => Some(Submitted::Single),
+        ("lock" | "conclude" | "challenge" | "respond" | "finalize" | "contest" | "rule", _) => Some(Submitted::Single),
         _ => None,
     }
 }

@@ -1,12 +1,15 @@
 //! Disputes on the real contracts: who stalls, pays (section 7).
 
+use std::sync::{Arc, Mutex};
+
 use matchlock::{
     chain::{CallError, CourtError, HttpProvider},
     client::{Client, ClientEvent, Match, MatchEvent, RedbStore},
-    dispute::Case,
-    game::Amount,
+    dispute::{Case, Phase},
+    game::{Amount, Seat},
     session::{SessionNotice, Wanted},
-    wire::{TableSpec, ToServer},
+    sign::Signer,
+    wire::{TableSpec, ToServer, Turn},
 };
 use matchlock_tests::{
     scene::{STAKE, bankroll, exit, finish_exit, pocket, postcard_u8, stake, travel, two_players, world_apart},
@@ -225,5 +228,122 @@ async fn a_match_is_won_in_court_when_the_server_is_gone() -> Result<(), Failure
         let wallet = finish_exit(player).await?;
         assert_eq!(wallet, player.should_have(delta));
     }
+    Ok(())
+}
+
+/// A match in which seat 0 signs a third turn that gives it the whole pot, and what it signed.
+async fn cheated(world: &World, tap: &Tap, players: &[PlayerClient]) -> Result<(Match, Match, Turn), Failure> {
+    let (domain, key) = (world.server.domain(), players[0].key.clone());
+    let forged = Arc::new(Mutex::new(None));
+    let keep = forged.clone();
+    tap.rule(move |frame| match frame {
+        Frame::Up(ToServer::Turn { match_id, turn }) if turn.state.turn == 3 => {
+            let Turn { mut state, action, .. } = turn.clone();
+            state.payouts = vec![Amount::from_u64(2 * STAKE), Amount::ZERO];
+            let signature = key.sign(domain.digest(state.hash(*match_id).0)).expect("signs");
+            let turn = Turn { state, action, signature };
+            *keep.lock().expect("not poisoned") = Some(turn.clone());
+            Verdict::Instead(Box::new(Frame::Up(ToServer::Turn { match_id: *match_id, turn })))
+        }
+        _ => Verdict::Pass,
+    });
+    let (cheat, mut honest) = open(world, &players[0].client, &players[1].client).await?;
+    for (game, cell) in [(&cheat, 0), (&honest, 3), (&cheat, 1)] {
+        play(game, cell).await?;
+    }
+    while !matches!(honest.event().await.ok_or("the client closed")?, MatchEvent::Faulted(_)) {}
+    let turn = forged.lock().expect("not poisoned").clone().ok_or("a forged turn")?;
+    Ok((cheat, honest, turn))
+}
+
+async fn honest_wins(world: &World, honest: &mut Match, player: &mut PlayerClient) -> Result<(), Failure> {
+    let payouts = ruled(honest).await?;
+    assert!(payouts[1].units() > u128::from(STAKE) && payouts[0] == Amount::ZERO, "{payouts:?}");
+    player.at_rest().await?;
+    let delta = payouts[1].signed() - stake().signed();
+    world.server.settle_now();
+    player.client.until_available(Amount::new((bankroll().signed() + delta).unsigned_abs())?).await?;
+    player.withdraw_all().await?;
+    assert_eq!(world.bank.rpc().balance(player.owner).await?, player.should_have(delta));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cheat_counts_as_one_who_does_not_move_and_pays() -> Result<(), Failure> {
+    let folder = tempfile::tempdir()?;
+    let world = world(&folder).await?;
+    let tap = Tap::before(world.server.url()).await?;
+    let mut players = vec![watchful(&world, 0, tap.url()).await?, watchful(&world, 1, world.server.url()).await?];
+    let mut events = players[1].client.events();
+    let (_cheat, mut honest, _) = cheated(&world, &tap, &players).await?;
+    // The server does not show what the rules forbid: the clock that ran out is the cheat's.
+    let until = disputed(&mut events).await?;
+    let docket = world.bank.docket(honest.id(), 0).await?.ok_or("a docket")?;
+    assert_eq!((docket.turn(), docket.mover()), (2, Some(Seat(0))));
+    travel(&world.bank, until + 1 - world.bank.rpc().head().await?.timestamp.to::<u64>()).await?;
+    honest_wins(&world, &mut honest, &mut players[1]).await?;
+    world.server.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_illegal_move_that_is_shown_to_the_court_is_contested_ruled_on_and_pays_the_honest_seat()
+-> Result<(), Failure> {
+    let folder = tempfile::tempdir()?;
+    let world = world(&folder).await?;
+    let tap = Tap::before(world.server.url()).await?;
+    let mut players = vec![watchful(&world, 0, tap.url()).await?, watchful(&world, 1, world.server.url()).await?];
+    let mut events = players[1].client.events();
+    let (cheat, mut honest, forged) = cheated(&world, &tap, &players).await?;
+    disputed(&mut events).await?;
+    // The cheat answers in time, with the header that it forged.
+    let docket = world.bank.docket(honest.id(), 0).await?.ok_or("a docket")?;
+    let mut transcript = cheat.transcript().await?;
+    transcript.turns[2] = forged;
+    let case = Case::new(transcript, &**cheat.rules())?;
+    let shown = case.up_to(3).answer(&docket).ok_or("a newer turn")?;
+    let answered = players[0].wallet.respond(case.terms(), &docket, shown).await?;
+    players[0].paid(&answered);
+    let closed = eventually("the ruling", async || {
+        let docket = world.bank.docket(honest.id(), 0).await?;
+        Ok(docket.filter(|docket| docket.phase() == Phase::Closed))
+    })
+    .await?;
+    assert_eq!((closed.turn(), closed.mover()), (2, Some(Seat(0))));
+    travel(&world.bank, closed.until() + 1 - world.bank.rpc().head().await?.timestamp.to::<u64>()).await?;
+    honest_wins(&world, &mut honest, &mut players[1]).await?;
+    world.server.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_move_that_was_shown_to_the_court_alone_goes_on_in_the_match() -> Result<(), Failure> {
+    let folder = tempfile::tempdir()?;
+    let world = world(&folder).await?;
+    let tap = Tap::before(world.server.url()).await?;
+    let mut players = vec![watchful(&world, 0, world.server.url()).await?, watchful(&world, 1, tap.url()).await?];
+    // Its connection loses what it plays from turn 4 on.
+    tap.rule(|frame| match frame {
+        Frame::Up(ToServer::Turn { turn, .. }) if turn.state.turn == 4 => Verdict::Lose,
+        _ => Verdict::Pass,
+    });
+    let mut events = players[0].client.events();
+    let (mut mine, mut theirs) = open(&world, &players[0].client, &players[1].client).await?;
+    for (game, cell) in [(&mine, 0), (&theirs, 3), (&mine, 1), (&theirs, 4)] {
+        play(game, cell).await?;
+    }
+    disputed(&mut events).await?;
+    let docket = world.bank.docket(mine.id(), 0).await?.ok_or("a docket")?;
+    let case = Case::new(theirs.transcript().await?, &**theirs.rules())?;
+    let shown = case.signed().answer(&docket).ok_or("a newer turn")?;
+    let answered = players[1].wallet.respond(case.terms(), &docket, shown).await?;
+    players[1].paid(&answered);
+    // The other side hears of it, and wins.
+    play(&mine, 2).await?;
+    let payouts = ruled(&mut mine).await?;
+    assert_eq!(payouts, ruled(&mut theirs).await?);
+    assert!(payouts[0].units() > u128::from(STAKE) && payouts[1] == Amount::ZERO, "{payouts:?}");
+    paid(&world, &mut players, &payouts).await?;
+    world.server.shutdown().await;
     Ok(())
 }

@@ -3,7 +3,7 @@
 use matchlock::{
     chain::CallError,
     client::{ClientError, MatchEvent},
-    game::Seat,
+    game::{Amount, Seat},
     wire::{Refusal, TableSpec, ToServer},
 };
 use matchlock_tests::{
@@ -145,6 +145,8 @@ async fn a_player_that_exits_in_mid_match_leaves_its_stake_behind_until_the_matc
     .await?;
     let nothing = players[1].wallet.finish_exit(players[1].client.player()).await;
     assert!(matches!(nothing, Err(CallError::Refused(_))), "{nothing:?}");
+    let worth = bankroll().signed() + results[&players[0].client.account()];
+    players[0].client.until_available(Amount::new(worth.unsigned_abs())?).await?;
     players[0].withdraw_all().await?;
     let won = results[&players[0].client.account()];
     assert_eq!(world.bank.rpc().balance(players[0].owner).await?, players[0].should_have(won));

@@ -98,6 +98,7 @@ mod interface {
             function limits() external view returns (uint32 minimum, uint32 patience, uint96 bond, uint8 quorum);
 
             event Shown(bytes32 indexed matchId, Docket docket);
+            event Recorded(bytes32 indexed matchId, Arena.State[] headers, bytes[] moves);
             event Closed(bytes32 indexed matchId, Docket docket);
             event Contested(bytes32 indexed matchId, address indexed contester, Docket docket);
             event Upheld(bytes32 indexed matchId, Docket docket);
@@ -128,6 +129,22 @@ impl From<&MatchTerms> for Arena::Match {
             seeds: terms.seeds.clone(),
             start: terms.start,
             salt: terms.salt,
+        }
+    }
+}
+
+impl From<&Arena::State> for State {
+    fn from(state: &Arena::State) -> State {
+        let payout = |payout: &alloy_primitives::aliases::U96| {
+            crate::game::Amount::new(payout.to()).expect("96 bits fit an amount")
+        };
+        State {
+            turn: state.turn,
+            prev: super::StateHash(state.prev),
+            action: state.r#move,
+            board: state.board,
+            mover: state.mover,
+            payouts: state.payouts.iter().map(payout).collect(),
         }
     }
 }

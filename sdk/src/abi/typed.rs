@@ -330,6 +330,29 @@ impl Withdrawal {
     }
 }
 
+/// What arbiters say of one contested header (R7.10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ruling {
+    /// The match.
+    pub match_id: MatchId,
+    /// The header.
+    pub top: StateHash,
+    /// Whether it is what the rules make of its parent and its move.
+    pub legal: bool,
+}
+
+impl Ruling {
+    /// The struct hash that arbiters sign.
+    pub fn struct_hash(&self) -> B256 {
+        words(&[
+            keccak256("Ruling(bytes32 matchId,bytes32 top,bool legal)"),
+            self.match_id.0,
+            self.top.0,
+            U256::from(u8::from(self.legal)).into(),
+        ])
+    }
+}
+
 /// An exit that somebody else may submit for the account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exit {

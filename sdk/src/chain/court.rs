@@ -81,5 +81,6 @@ pub fn docket_of(event: Court::CourtEvents) -> Option<(MatchId, Option<Docket>)>
         Court::CourtEvents::Upheld(event) => (MatchId(event.matchId), Some((&event.docket).into())),
         Court::CourtEvents::Doubted(event) => (MatchId(event.matchId), Some((&event.docket).into())),
         Court::CourtEvents::Finalized(event) => (MatchId(event.matchId), None),
+        Court::CourtEvents::Recorded(_) => return None,
     })
 }

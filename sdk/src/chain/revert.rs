@@ -56,6 +56,7 @@ mod interface {
         interface Court {
             error WrongCourt(address expected);
             error BadArbiters();
+            error ShortPatience(uint256 minimum);
             error WindowOver(uint256 until);
             error WindowRuns(uint256 until);
             error ShownLate(uint256 openBy);
@@ -207,6 +208,7 @@ fn explain_court(error: &CourtError) -> String {
     match error {
         E::WrongCourt(e) => format!("the arena's court is {}: deploy the arena with this court's address", e.expected),
         E::BadArbiters(_) => "arbiters must ascend, and be at least as many as the quorum".into(),
+        E::ShortPatience(e) => format!("the arbiters' window must be at least {} seconds", e.minimum),
         E::WindowOver(e) => format!("the window ended at {}: only `finalize` is left", e.until),
         E::WindowRuns(e) => format!("the window runs until {}: answer, or wait", e.until),
         E::ShownLate(e) => {

@@ -16,7 +16,13 @@ mod watch;
 use std::time::{Duration, SystemTime};
 
 use alloy_primitives::{Address, B256, Bytes, U256};
-use matchlock::{abi::MatchId, account::AccountId, dispute::Docket, game::Amount, sign::Key};
+use matchlock::{
+    abi::{MatchId, State},
+    account::AccountId,
+    dispute::{Docket, Shown},
+    game::Amount,
+    sign::Key,
+};
 use serde::{Deserialize, Serialize};
 
 pub use connect::Chain;
@@ -129,9 +135,20 @@ pub struct ChainUpdate {
     /// Money that came in.
     pub deposits: Vec<Deposit>,
     /// Disputes that were opened or moved on, with their dockets; without one: ended.
-    pub disputes: Vec<(MatchId, Option<Docket>)>,
+    pub disputes: Vec<DisputeUpdate>,
     /// The newest announcement of a withdrawal from the pool, or that it is done.
     pub pool_notice: Option<PoolNotice>,
+}
+
+/// A dispute that was opened, moved on, or ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DisputeUpdate {
+    /// The match.
+    pub match_id: MatchId,
+    /// Its docket; `None`: it has ended.
+    pub docket: Option<Docket>,
+    /// What was shown, as far as it can be read: the base, and the headers above it.
+    pub shown: Option<(State, Vec<Shown>)>,
 }
 
 /// A withdrawal from the pool that the operator has announced (R6.6); of nothing, once it is done or taken back.

@@ -7,7 +7,8 @@ use alloy_sol_types::{SolCall, SolEvent};
 use matchlock::{
     abi::{Arena, Exit, Statement, Withdrawal},
     account::SettledSet,
-    chain::{ArenaChain, HttpProvider, LocalWallet, SignedWithdrawal},
+    chain::{ArenaChain, HttpProvider, LocalWallet, Provider, SignedWithdrawal},
+    dispute::Case,
     game::Amount,
     rules::Rules,
     settle,
@@ -15,6 +16,7 @@ use matchlock::{
 };
 use matchlock_devchain::DevChain;
 use matchlock_server::chain::deploy;
+use serde_json::json;
 
 use super::Row;
 use crate::{
@@ -59,6 +61,7 @@ pub async fn rows(rules: &Arc<dyn Rules>) -> Result<Vec<Row>, Failure> {
     bench.batches(&mut rows).await?;
     bench.leaving(&mut rows, &rpc).await?;
     bench.conclude(&mut rows, rules).await?;
+    bench.disputes(&mut rows, rules).await?;
     serving.abort();
     Ok(rows)
 }
@@ -152,6 +155,32 @@ impl Bench {
         let owners: Vec<_> = channel.players().iter().map(|player| player.owner).collect();
         let outcome = self.arena.conclude(channel.terms(), channel.state(), &owners, &table.conclusion()).await?;
         rows.push(Row::against("gas.conclude", outcome.gas_used as f64, "gas", 80_000.0));
+        Ok(())
+    }
+
+    /// A challenge with a move that the other seat has not built on, an answer with the next move, and the end.
+    async fn disputes(&self, rows: &mut Vec<Row>, rules: &Arc<dyn Rules>) -> Result<(), Failure> {
+        let far = self.arena.rpc().head().await?.timestamp.to::<u64>() + 1_000_000;
+        let mut table = Table::open_until(self.arena.domain(), rules, 2, 501, 2, [far, far]);
+        table.play_out(1);
+        let case = Case::new(table.channels[0].transcript().ok_or("an open match")?, &**rules)?;
+        let (terms, id) = (case.terms(), case.signed().id);
+        let docket = async || self.arena.docket(id, 0).await?.ok_or_else(|| Failure::from("no dispute"));
+        let guarantee = case.guarantee().ok_or("no guarantee")?;
+        let challenged = self.arena.challenge(terms, guarantee, case.up_to(4).evidence()).await?;
+        let answer = case.up_to(5).answer(&docket().await?).ok_or("nothing newer")?;
+        let answered = self.arena.respond(terms, &docket().await?, answer).await?;
+        let last = docket().await?;
+        self.arena.rpc().0.request("evm_mine", json!([last.until() + 1])).await?;
+        let top = case.up_to(5);
+        let finalized = self.arena.finalize(terms, &last, top.header(5).ok_or("no turn 5")?).await?;
+        for (name, outcome, goal) in [
+            ("gas.challenge", challenged, 90_000.0),
+            ("gas.respond", answered, 70_000.0),
+            ("gas.finalize", finalized, 80_000.0),
+        ] {
+            rows.push(Row::against(name, outcome.gas_used as f64, "gas", goal));
+        }
         Ok(())
     }
 
