@@ -7,6 +7,7 @@ use std::{
 };
 
 use alloy_primitives::Address;
+use matchlock::game::Amount;
 use serde::Deserialize;
 
 use crate::{
@@ -104,6 +105,15 @@ pub struct Options {
     #[arg(long, env = "MATCHLOCK_MAX_CLOCK", value_name = "SECONDS", help_heading = "Play")]
     pub max_clock: Option<u32>,
 
+    /// Seconds beyond its clock that a player has before it is challenged on the chain [default: 10]
+    #[arg(long, env = "MATCHLOCK_CLOCK_GRACE", value_name = "SECONDS", help_heading = "Play")]
+    pub clock_grace: Option<u64>,
+
+    /// Smallest pot that is worth a dispute's gas, in the asset's smallest unit; below, a stalled match is void at its
+    /// expiry [default: 1]
+    #[arg(long, env = "MATCHLOCK_CHALLENGE_FROM", value_name = "UNITS", help_heading = "Play")]
+    pub challenge_from: Option<u64>,
+
     /// Seconds that an account may go on opening matches with a statement unsigned [default: 10]
     #[arg(long, env = "MATCHLOCK_STATEMENT_GRACE", value_name = "SECONDS", help_heading = "Play")]
     pub statement_grace: Option<u64>,
@@ -186,7 +196,7 @@ impl Options {
         Ok(prefer!(self, file:
             config, listen, data_dir, fee, chain_rpc, arena, chain_id, depth, from_block, poll_ms, max_fee_gwei,
             replace_after, operator_key_file, operator_key, settle_count, settle_age, settle_on_shutdown, open_for,
-            expire_after, max_clock, statement_grace, max_connections, idle_timeout, requests_per_second,
+            expire_after, max_clock, clock_grace, challenge_from, statement_grace, max_connections, idle_timeout, requests_per_second,
             frames_per_second,
         ))
     }
@@ -250,8 +260,10 @@ impl Options {
             settle_age: ranged("--settle-age", self.settle_age, known.settle_age, 0, year)?,
             settle_on_shutdown: self.settle_on_shutdown.unwrap_or(known.settle_on_shutdown),
             open_for: ranged("--open-for", self.open_for, known.open_for, 1, day)?,
-            expire_after: ranged("--expire-after", self.expire_after, known.expire_after, 60, year)?,
+            expire_after: ranged("--expire-after", self.expire_after, known.expire_after, 60, 30 * day)?,
             max_clock: ranged("--max-clock", self.max_clock, known.max_clock, 1, year)?,
+            clock_grace: ranged("--clock-grace", self.clock_grace, known.clock_grace, 0, day)?,
+            challenge_from: self.challenge_from.map_or(known.challenge_from, Amount::from_u64),
             statement_grace: ranged("--statement-grace", self.statement_grace, known.statement_grace, 0, day)?,
             max_connections: ranged("--max-connections", self.max_connections, known.max_connections, 1, 1 << 24)?,
             idle_timeout: seconds(ranged("--idle-timeout", self.idle_timeout, known.idle_timeout.as_secs(), 1, day)?),

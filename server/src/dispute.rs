@@ -159,7 +159,7 @@ impl Hub {
         }
     }
 
-    /// Whether somebody let its clock run out, and nobody has said so yet. At least one stake has to be worth it.
+    /// Whether somebody let its clock run out, and nobody has said so yet. The pot has to be worth the gas.
     fn overdue(&self, found: &Match) -> bool {
         let mut live = found.lock();
         let busy = live.busy;
@@ -169,7 +169,7 @@ impl Hub {
             && open.challenged != Some(open.newest.turn)
             && self.now() > late
             && self.chain_now() <= found.terms.expiry
-            && found.terms.stakes.iter().any(|stake| *stake != Amount::ZERO)
+            && Amount::total(&found.terms.stakes).is_none_or(|pot| pot >= self.settings.challenge_from)
             && !self.is_disputed(&found.id);
         if overdue {
             open.challenged = Some(open.newest.turn);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use matchlock::game::Amount;
 use serde::{Deserialize, Serialize};
 
 /// Times and limits. [`Settings::default`] suits a public server.
@@ -18,6 +19,8 @@ pub struct Settings {
     pub max_clock: u32,
     /// Seconds beyond its clock that a seat has before it is challenged on the chain.
     pub clock_grace: u64,
+    /// Matches whose stakes together are below this are not worth a dispute's gas: they are void at their expiry instead.
+    pub challenge_from: Amount,
     /// Seconds that an account may go on opening matches while a statement waits for its signature (R6.12).
     ///
     /// A statement is under way for a moment after every match. Its matches' stakes stay held until it is signed, so
@@ -55,6 +58,7 @@ impl Default for Settings {
             chain_time: 600,
             max_clock: 60 * 60,
             clock_grace: 10,
+            challenge_from: Amount::from_u64(1),
             statement_grace: 10,
             withdraw_for: 600,
             settle_count: 32,

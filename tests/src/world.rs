@@ -453,7 +453,7 @@ pub async fn play_match(
     seed: u64,
 ) -> Result<Played, Failure> {
     let seats = clients.len() as u8;
-    let spec = TableSpec { rules: rules.id(), seats, stake, clock: 60, private: true };
+    let spec = TableSpec { rules: rules.id(), seats, stake, clock: 600, private: true };
     let mut first = clients[0].create(spec).await?;
     let table = first.table().await?;
     let mut seatings = vec![first];
