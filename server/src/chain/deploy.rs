@@ -41,9 +41,9 @@ pub struct CourtConfig {
     pub patience: u32,
     /// What a contest before arbiters costs if it is false, in the native coin (R7.9).
     pub bond: Amount,
-    /// So many arbiters rule.
+    /// So many arbiters rule (R2.5).
     pub quorum: u8,
-    /// The arbiters; empty: the operator alone.
+    /// The arbiters (R2.5); empty: the operator alone.
     pub arbiters: Vec<Address>,
 }
 
