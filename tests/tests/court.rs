@@ -1,14 +1,16 @@
 //! What the SDK shows a court, and what the real court makes of it (section 7).
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_sol_types::SolCall;
 use matchlock::{
-    chain::{ArenaChain, HttpProvider, LocalWallet, Provider},
+    chain::{ArenaChain, BlockId, Call, HttpProvider, LocalWallet, Provider, Rpc},
     dispute::{Case, Docket, MAX_HEADERS, Phase},
-    game::BasisPoints,
+    game::{Amount, BasisPoints, Seat},
     local::Dice,
-    rules::Rules,
+    rules::{Action, Rules},
+    sign::Signer,
 };
 use matchlock_server::chain::{CourtConfig, DeployConfig, deploy_through};
 use matchlock_tests::{
@@ -23,13 +25,7 @@ async fn arena() -> Result<Wallet, Failure> {
     let operator = key("operator", 0);
     let node = HttpProvider::new(&rpc)?;
     node.request("anvil_setBalance", json!([operator_address(), U256::from(10u128.pow(20))])).await?;
-    let court = CourtConfig {
-        minimum: 60,
-        patience: 600,
-        bond: matchlock::game::Amount::from_u64(1),
-        quorum: 1,
-        arbiters: Vec::new(),
-    };
+    let court = CourtConfig { minimum: 60, patience: 600, bond: Amount::from_u64(1), quorum: 1, arbiters: Vec::new() };
     let config =
         DeployConfig { token: Address::ZERO, court: Some(court), exit_window: 3_600, salt: None, split: Vec::new() };
     let deployment = deploy_through(HttpProvider::new(&rpc)?, &operator, config).await?;
@@ -37,7 +33,6 @@ async fn arena() -> Result<Wallet, Failure> {
 }
 
 fn operator_address() -> Address {
-    use matchlock::sign::Signer;
     key("operator", 0).address()
 }
 
@@ -121,5 +116,70 @@ async fn whatever_was_signed_is_evidence_that_the_court_takes_and_the_newest_cou
             }
         }
     }
+    Ok(())
+}
+
+alloy_sol_types::sol! {
+    interface IReferee {
+        function judge(bytes position, uint8 seat, bytes action) external view
+            returns (bool legal, bytes32 board, uint8 mover, uint96[] payouts);
+    }
+}
+
+/// R7.8: tic-tac-toe in Solidity against tic-tac-toe in Rust, on random boards, stakes and fees; every fourth move legal or so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_referee_contract_says_of_every_move_what_the_rules_say() -> Result<(), Failure> {
+    #[derive(serde::Deserialize)]
+    struct Artifact {
+        bytecode: Bytes,
+    }
+    let artifact: Artifact = serde_json::from_str(include_str!("../../sdk/contracts/artifacts/TicTacToe.json"))?;
+    let node = Rpc(LocalWallet::new(HttpProvider::new(&chain().await?)?, dev_key()));
+    let from = dev_key().address();
+    let sent = node.0.request("eth_sendTransaction", json!([{ "from": from, "data": artifact.bytecode }])).await?;
+    let deployed = node.mined(serde_json::from_value(sent)?, Duration::from_secs(60)).await?;
+    let referee = deployed.and_then(|receipt| receipt.contract_address).ok_or("a contract")?;
+
+    let (mut legal, mut illegal) = (0, 0);
+    for seed in 0..60u64 {
+        let mut dice = Dice::new(seed);
+        let fee = BasisPoints::new(dice.below(1_001) as u16)?;
+        let games = matchlock_demo::games(fee);
+        let rules = games.iter().find(|game| game.name() == "tictactoe").ok_or("tic-tac-toe")?;
+        let mut stake = || Amount::new(u128::from(dice.below(u32::MAX)) << dice.below(60)).expect("below 2^92");
+        let stakes = [stake(), stake()];
+        let mut placed = rules.start(&stakes, &[B256::repeat_byte(1), B256::repeat_byte(2)])?;
+        while let Some(mover) = placed.mover {
+            let cell = dice.below(11) as u8;
+            let mut action = Action::Play { play: vec![cell], link: None }.encode();
+            if dice.below(6) == 0 {
+                let at = dice.below(action.len() as u32) as usize;
+                action[at] ^= 1 << dice.below(8);
+            }
+            let seat = if dice.below(6) == 0 { Seat(1 - mover.0) } else { mover };
+            let question = IReferee::judgeCall {
+                position: placed.position.clone().into(),
+                seat: seat.0,
+                action: action.clone().into(),
+            };
+            let answer = node.call(&Call::view(referee, question.abi_encode()), BlockId::Latest).await?;
+            let answer = IReferee::judgeCall::abi_decode_returns(&answer)?;
+            let ours = rules.apply(&placed.position, seat, &action);
+            let what = format!("seed {seed}, seat {seat}, action {action:?} at {:?}", placed.position);
+            assert_eq!(answer.legal, ours.is_ok(), "{what}: {ours:?}");
+            let Ok(next) = ours else {
+                illegal += 1;
+                continue;
+            };
+            legal += 1;
+            assert_eq!(answer.board, keccak256(&next.position), "{what}");
+            assert_eq!(answer.mover, next.mover.map_or(255, |seat| seat.0), "{what}");
+            let payouts: Vec<u128> = answer.payouts.iter().map(|payout| payout.to()).collect();
+            assert_eq!(payouts, next.payouts.iter().map(|payout| payout.units()).collect::<Vec<_>>(), "{what}");
+            placed = next;
+        }
+    }
+    println!("{legal} legal and {illegal} illegal moves");
+    assert!(legal > 300 && illegal > 100);
     Ok(())
 }
