@@ -116,7 +116,7 @@ impl Hub {
             if leaver.concluded.contains(match_id) {
                 continue;
             }
-            if let Some(calldata) = self.conclude_call(*match_id, account.id)? {
+            if let Some(calldata) = self.conclude_call(*match_id, Some(account.id))? {
                 tracing::info!(account = %account.id, %match_id, "a leaver's result is concluded on the chain");
                 self.submit(format!("conclude-{match_id}"), calldata);
             }
@@ -151,13 +151,17 @@ impl Hub {
         Ok(())
     }
 
-    /// The call that applies a final that all seats and the operator signed, where `loser` lost by it.
-    fn conclude_call(&self, match_id: MatchId, loser: AccountId) -> Result<Option<Vec<u8>>, StoreError> {
+    /// The call that applies a final that all seats and the operator signed; with a `loser`, only where that one lost by it.
+    pub(crate) fn conclude_call(
+        &self,
+        match_id: MatchId,
+        loser: Option<AccountId>,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
         let (seq, row) = self.store.match_by_id(match_id)?.ok_or(StoreError::Damaged)?;
         let Some(Ending::Final { signatures, operator, .. }) = &row.ending else { return Ok(None) };
         let last = self.store.last_turn(seq)?.and_then(|bytes| decode_turn(&bytes)).ok_or(StoreError::Damaged)?;
-        let seat = row.terms.seat_of(loser).ok_or(StoreError::Damaged)?;
-        if row.terms.delta(seat, &last.state.payouts) >= 0 {
+        let seat = loser.and_then(|loser| row.terms.seat_of(loser));
+        if seat.is_some_and(|seat| row.terms.delta(seat, &last.state.payouts) >= 0) {
             // To bring it is the winner's business, and worth its gas.
             return Ok(None);
         }

@@ -347,3 +347,24 @@ async fn a_move_that_was_shown_to_the_court_alone_goes_on_in_the_match() -> Resu
     world.server.shutdown().await;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_challenge_of_a_match_that_everyone_signed_off_ends_at_once_with_its_result() -> Result<(), Failure> {
+    let folder = tempfile::tempdir()?;
+    let world = World::start(Plan { settle_age: 10_000, ..Plan::quick(folder.path()) }).await?;
+    let mut players =
+        vec![watchful(&world, 0, world.server.url()).await?, watchful(&world, 1, world.server.url()).await?];
+    let (mut mine, theirs) = open(&world, &players[0].client, &players[1].client).await?;
+    for (game, cell) in [(&mine, 0), (&theirs, 3), (&mine, 1), (&theirs, 4), (&mine, 2)] {
+        play(game, cell).await?;
+    }
+    while !matches!(mine.event().await.ok_or("the client closed")?, MatchEvent::Concluded) {}
+    let (case, payouts) = (Case::new(mine.transcript().await?, &**mine.rules())?, mine.snapshot().state.payouts);
+    let guarantee = case.guarantee().ok_or("a guarantee")?;
+    let challenged = players[1].wallet.challenge(case.terms(), guarantee, case.up_to(2).evidence()).await?;
+    players[1].paid(&challenged);
+    eventually("the outcome", async || Ok(world.bank.is_concluded(case.signed().id).await?.then_some(()))).await?;
+    paid(&world, &mut players, &payouts).await?;
+    world.server.shutdown().await;
+    Ok(())
+}
