@@ -9,6 +9,7 @@ use std::{
 };
 
 use alloy_primitives::{Address, B256, hex};
+use axum::serve::ListenerExt;
 use matchlock::{
     abi::Domain,
     chain::Provider,
@@ -192,6 +193,8 @@ impl Server {
         let tasks = vec![tokio::spawn(follow.run()), tokio::spawn(tick(hub.clone()))];
 
         let (stop, stopped) = oneshot::channel();
+        // A turn does not wait for the acknowledgement of the packet before: Nagle's algorithm costs 40 ms now and then.
+        let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
         let serving = tokio::spawn(async move {
             let serve = axum::serve(listener, http::router(app)).with_graceful_shutdown(async {
                 let _ = stopped.await;
