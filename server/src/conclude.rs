@@ -20,7 +20,7 @@ use crate::{
     matches::{Live, Match, Phase, complete, decode_turn},
     opening::signer,
     operator::largest_gain,
-    store::{Change, Ending, LeafRow, StatementDue},
+    store::{Change, Ending, LeafRow, MatchRow, StatementDue},
     sync::lock,
 };
 
@@ -71,31 +71,49 @@ impl Hub {
         };
         let leaf = LeafRow { leaf, indexes: found.terms.indexes.clone(), batch: None };
 
-        let mut changes =
-            vec![Change::matched(found.seq, &row), Change::Ended(found.seq), Change::leaf(found.seq, &leaf)];
+        let frame = ToClient::Final { match_id: found.id, signatures, operator };
+        self.end(found, &row, |seat| found.terms.delta(seat, &last.payouts), false, Some(leaf), frame);
+        Ok(())
+    }
+
+    /// Ends a match: `row` says how, `delta` what it did to each seat, `frame` what its players hear. A result for a batch comes
+    /// with its `leaf`; where nothing can come of the match any more, the stakes are `free` before the statements are signed.
+    ///
+    /// The caller has marked the match as busy.
+    pub(crate) fn end(
+        self: &Arc<Self>,
+        found: &Arc<Match>,
+        row: &MatchRow,
+        delta: impl Fn(Seat) -> i128,
+        free: bool,
+        leaf: Option<LeafRow>,
+        frame: ToClient,
+    ) {
+        let mut changes = vec![Change::matched(found.seq, row), Change::Ended(found.seq)];
+        changes.extend(leaf.as_ref().map(|leaf| Change::leaf(found.seq, leaf)));
         let mut books = lock_books(&found.accounts);
         let mut asked = Vec::new();
         for (i, book) in books.iter_mut().enumerate() {
-            let delta = found.terms.delta(Seat(i as u8), &last.payouts);
-            let result = Due { match_id: found.id, index: found.terms.indexes[i], delta };
-            asked.push(book.finish(result, false, self.now()).cloned());
+            let result = Due { match_id: found.id, index: found.terms.indexes[i], delta: delta(Seat(i as u8)) };
+            asked.push(book.finish(result, free, self.now()).cloned());
             self.operator.recount(book);
             changes.push(Change::account(&book.row));
         }
         self.operator.release(largest_gain(&found.terms));
-        let (hub, concluded) = (self.clone(), found.clone());
+        let (hub, ended) = (self.clone(), found.clone());
         self.store.write(changes, move || {
-            let mut live = concluded.lock();
-            live.tell(&ToClient::Final { match_id: concluded.id, signatures, operator });
+            let mut live = ended.lock();
+            live.tell(&frame);
             live.phase = Phase::Over;
             live.busy = false;
             drop(live);
-            hub.matches.remove(&concluded.id);
-            lock(&hub.expiries).remove(&(concluded.terms.expiry, concluded.id));
-            lock(&hub.settler).concluded(concluded.seq, leaf);
-            hub.ask_for_statements(&concluded.accounts, asked);
+            hub.matches.remove(&ended.id);
+            lock(&hub.expiries).remove(&(ended.terms.expiry, ended.id));
+            if let Some(leaf) = leaf {
+                lock(&hub.settler).concluded(ended.seq, leaf);
+            }
+            hub.ask_for_statements(&ended.accounts, asked);
         });
-        Ok(())
     }
 
     /// Every turn of a match: from the disk, and those that are not there yet.
@@ -112,7 +130,7 @@ impl Hub {
     }
 
     /// Asks accounts for statements that are durably due.
-    pub(crate) fn ask_for_statements(&self, accounts: &[Arc<Account>], asked: Vec<Option<StatementDue>>) {
+    fn ask_for_statements(&self, accounts: &[Arc<Account>], asked: Vec<Option<StatementDue>>) {
         for (account, due) in accounts.iter().zip(asked) {
             if let Some(due) = due {
                 account.send(&statement_due(&due));

@@ -15,19 +15,17 @@ use matchlock::{
     abi::{Arena, Court, MatchId, Ruling, State},
     chain::{BlockId, read_contract},
     dispute::{Docket, Phase as DocketPhase, Replay, Shown, Signed},
-    game::{Amount, Seat},
+    game::Amount,
     sign::Signature,
-    wire::{Due, ToClient, Turn},
+    wire::{ToClient, Turn},
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    account::lock_books,
     chain::{Chain, ChainError, Concluded, DisputeUpdate},
     hub::Hub,
     ledger::Ask,
     matches::{Match, Phase, decode_turn},
-    operator::largest_gain,
     store::{Change, Ending, MatchRow, StoreError},
     sync::lock,
 };
@@ -372,13 +370,8 @@ impl Hub {
     /// else (R7.11). `None` if it does not sign.
     pub(crate) fn conclude_dispute(&self, found: &Match, last: &State, mut signatures: Vec<Signature>) -> Option<()> {
         signatures.push(self.operator.sign(self.operator.digest(last.hash(found.id).0)).ok()?);
-        let owners = found.accounts.iter().map(|account| account.player.owner).collect();
-        let call = Arena::concludeCall {
-            terms: (&found.terms).into(),
-            last: last.into(),
-            owners,
-            signatures: signatures.iter().flat_map(|signature| signature.0).collect::<Vec<u8>>().into(),
-        };
+        let owners: Vec<_> = found.accounts.iter().map(|account| account.player.owner).collect();
+        let call = Arena::concludeCall::of(&found.terms, last, &owners, &signatures);
         self.submit(format!("conclude-{}", found.id), call.abi_encode());
         Some(())
     }
@@ -395,29 +388,10 @@ impl Hub {
         let Ok(Some((_, mut row))) = self.store.match_by_id(match_id) else { return };
         live.busy = true;
         drop(live);
-        row.ending = Some(Ending::Ruled { payouts: concluded.payouts.clone() });
-        let mut changes = vec![Change::matched(found.seq, &row), Change::Ended(found.seq)];
-        let mut books = lock_books(&found.accounts);
-        let mut asked = Vec::new();
-        for (i, book) in books.iter_mut().enumerate() {
-            let delta = found.terms.delta(Seat(i as u8), &concluded.payouts);
-            let result = Due { match_id, index: found.terms.indexes[i], delta };
-            asked.push(book.finish(result, false, self.now()).cloned());
-            self.operator.recount(book);
-            changes.push(Change::account(&book.row));
-        }
-        self.operator.release(largest_gain(&found.terms));
-        let (hub, ended, payouts) = (self.clone(), found.clone(), concluded.payouts.clone());
-        self.store.write(changes, move || {
-            let mut live = ended.lock();
-            live.tell(&ToClient::Ruled { match_id, payouts });
-            live.phase = Phase::Over;
-            live.busy = false;
-            drop(live);
-            hub.matches.remove(&match_id);
-            lock(&hub.expiries).remove(&(ended.terms.expiry, match_id));
-            hub.ask_for_statements(&ended.accounts, asked);
-        });
+        let payouts = concluded.payouts.clone();
+        row.ending = Some(Ending::Ruled { payouts: payouts.clone() });
+        let delta = |seat| found.terms.delta(seat, &concluded.payouts);
+        self.end(&found, &row, delta, false, None, ToClient::Ruled { match_id, payouts });
     }
 }
 

@@ -14,7 +14,6 @@ use matchlock::{
     abi::{Arena, MatchId, Statement},
     account::AccountId,
     game::Amount,
-    sign::Signature,
     wire::{Refusal, TableId, ToClient},
 };
 
@@ -138,14 +137,9 @@ impl Hub {
             // Afterwards the chain takes no lock, and has paid.
             if hanging.exit_at > self.moment().passed {
                 tracing::info!(account = %account.id, %match_id, "a leaver's stake is locked on the chain");
-                let calldata = Arena::lockCall {
-                    terms: (&row.terms).into(),
-                    seat: seat.0,
-                    owners: owners(&row),
-                    signatures: concat(&row.guarantee).into(),
-                };
+                let call = Arena::lockCall::of(&row.terms, seat, &owners(&row), &row.guarantee);
                 let key = format!("lock-{match_id}-{}", seat.0);
-                self.submit(key, calldata.abi_encode());
+                self.submit(key, call.abi_encode());
             }
         }
         Ok(())
@@ -167,20 +161,11 @@ impl Hub {
         }
         let mut all = signatures.clone();
         all.push(*operator);
-        let call = Arena::concludeCall {
-            terms: (&row.terms).into(),
-            last: (&last.state).into(),
-            owners: owners(&row),
-            signatures: concat(&all).into(),
-        };
+        let call = Arena::concludeCall::of(&row.terms, &last.state, &owners(&row), &all);
         Ok(Some(call.abi_encode()))
     }
 }
 
 fn owners(row: &MatchRow) -> Vec<Address> {
     row.players.iter().map(|player| player.owner).collect()
-}
-
-fn concat(signatures: &[Signature]) -> Vec<u8> {
-    signatures.iter().flat_map(|signature| signature.0).collect()
 }

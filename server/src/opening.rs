@@ -7,7 +7,7 @@ use matchlock::{
     abi::{MatchId, MatchTerms, State},
     rules::RulesError,
     sign::{Signature, SignerError},
-    wire::{Due, Refusal, TableId, ToClient},
+    wire::{Refusal, TableId, ToClient},
 };
 
 use crate::{
@@ -220,26 +220,7 @@ impl Hub {
     /// The caller has marked the match as busy. `free`: nothing can come of it, and the stakes need not be held.
     fn give_up(self: &Arc<Self>, found: &Arc<Match>, mut row: MatchRow, free: bool, reason: Refusal) {
         row.ending = Some(Ending::Cancelled(reason.clone()));
-        let mut changes = vec![Change::matched(found.seq, &row), Change::Ended(found.seq)];
-        let mut books = lock_books(&found.accounts);
-        let mut asked = Vec::new();
-        for (i, book) in books.iter_mut().enumerate() {
-            let result = Due { match_id: found.id, index: found.terms.indexes[i], delta: 0 };
-            asked.push(book.finish(result, free, self.now()).cloned());
-            self.operator.recount(book);
-            changes.push(Change::account(&book.row));
-        }
-        self.operator.release(largest_gain(&found.terms));
-        let (hub, ended) = (self.clone(), found.clone());
-        self.store.write(changes, move || {
-            let mut live = ended.lock();
-            live.tell(&ToClient::Cancelled { match_id: ended.id, reason });
-            live.phase = Phase::Over;
-            live.busy = false;
-            drop(live);
-            hub.matches.remove(&ended.id);
-            hub.ask_for_statements(&ended.accounts, asked);
-        });
+        self.end(found, &row, |_| 0, free, None, ToClient::Cancelled { match_id: found.id, reason });
     }
 }
 

@@ -218,12 +218,9 @@ fn pairing(n: usize, players: usize) -> (usize, usize) {
 /// Gas that this match would take alone: all signatures to the contract, one transaction a match.
 async fn lone_settlement(world: &World, played: &Played) -> Option<u64> {
     let transcript = &played.transcript;
-    let call = matchlock::abi::Arena::concludeCall {
-        terms: (&transcript.terms).into(),
-        last: (&transcript.turns.last()?.state).into(),
-        owners: transcript.players.iter().map(|player| player.owner).collect(),
-        signatures: transcript.conclusion.iter().flat_map(|signature| signature.0).collect::<Vec<u8>>().into(),
-    };
+    let owners: Vec<_> = transcript.players.iter().map(|player| player.owner).collect();
+    let last = &transcript.turns.last()?.state;
+    let call = matchlock::abi::Arena::concludeCall::of(&transcript.terms, last, &owners, &transcript.conclusion);
     let data = call.abi_encode();
     let call = matchlock::chain::Call::view(world.server.domain().arena, data);
     world.bank.rpc().estimate_gas(&call).await.ok()

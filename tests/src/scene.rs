@@ -110,7 +110,14 @@ pub async fn first_wins(players: &[PlayerClient], rules: &Arc<dyn Rules>) -> Res
 /// The chain does not answer.
 pub async fn travel(bank: &Wallet, seconds: u64) -> Result<(), Failure> {
     // From the newest block's time: many blocks in one second make it run ahead of the clock.
-    let time = bank.rpc().head().await?.timestamp.to::<u64>() + seconds;
+    travel_to(bank, bank.rpc().head().await?.timestamp.to::<u64>() + seconds).await
+}
+
+/// Mines a block at this moment, in Unix seconds.
+///
+/// # Errors
+/// The chain does not answer.
+pub async fn travel_to(bank: &Wallet, time: u64) -> Result<(), Failure> {
     bank.rpc().0.request("evm_mine", json!([time])).await?;
     Ok(())
 }

@@ -14,6 +14,7 @@ use matchlock::{
 };
 use matchlock_server::chain::{CourtConfig, DeployConfig, deploy_through};
 use matchlock_tests::{
+    scene::travel_to,
     table::{Table, key},
     world::{Failure, Wallet, chain, dev_key},
 };
@@ -109,7 +110,7 @@ async fn whatever_was_signed_is_evidence_that_the_court_takes_and_the_newest_cou
                 let docket = arena.docket(signed.id, 0).await?.ok_or("in dispute")?;
                 let top = signed.header(docket.turn()).ok_or("a header")?;
                 assert!(arena.finalize(terms, &docket, top).await.is_err(), "{what}: the window runs");
-                arena.rpc().0.request("evm_mine", json!([docket.until() + 1])).await?;
+                travel_to(&arena, docket.until() + 1).await?;
                 arena.finalize(terms, &docket, top).await?;
                 assert!(arena.is_concluded(signed.id).await?, "{what}");
                 assert_eq!(arena.docket(signed.id, 0).await?, None, "{what}");

@@ -12,7 +12,9 @@ use matchlock::{
     wire::{TableSpec, ToServer, Turn},
 };
 use matchlock_tests::{
-    scene::{STAKE, bankroll, exit, finish_exit, pocket, postcard_u8, stake, travel, two_players, world_apart},
+    scene::{
+        STAKE, bankroll, exit, finish_exit, pocket, postcard_u8, stake, travel, travel_to, two_players, world_apart,
+    },
     tap::{Frame, Tap, Verdict},
     world::{Failure, Plan, PlayerClient, World, eventually},
 };
@@ -28,6 +30,11 @@ async fn watchful(world: &World, n: usize, url: String) -> Result<PlayerClient, 
     let newcomer = world.newcomer(n, bankroll(), pocket()).await?;
     let config = newcomer.config(url, RedbStore::open(&newcomer.file)?).with_chain(HttpProvider::new(world.rpc())?);
     newcomer.with(Client::connect(config).await?).await
+}
+
+async fn two_watchful(world: &World) -> Result<Vec<PlayerClient>, Failure> {
+    let url = world.server.url();
+    Ok(vec![watchful(world, 0, url.clone()).await?, watchful(world, 1, url).await?])
 }
 
 /// An open match of tic-tac-toe with a clock of one second.
@@ -82,8 +89,7 @@ async fn paid(world: &World, players: &mut [PlayerClient], payouts: &[Amount]) -
 async fn a_player_who_stalls_after_losing_still_pays() -> Result<(), Failure> {
     let folder = tempfile::tempdir()?;
     let world = world(&folder).await?;
-    let mut players =
-        vec![watchful(&world, 0, world.server.url()).await?, watchful(&world, 1, world.server.url()).await?];
+    let mut players = two_watchful(&world).await?;
     let mut events = players[0].client.events();
     let (mut mine, mut theirs) = open(&world, &players[0].client, &players[1].client).await?;
     // Seat 0 is about to win; seat 1 plays no more.
@@ -91,7 +97,7 @@ async fn a_player_who_stalls_after_losing_still_pays() -> Result<(), Failure> {
         play(game, cell).await?;
     }
     let until = disputed(&mut events).await?;
-    travel(&world.bank, until + 1 - world.bank.rpc().head().await?.timestamp.to::<u64>()).await?;
+    travel_to(&world.bank, until + 1).await?;
     let payouts = ruled(&mut mine).await?;
     assert_eq!(payouts, ruled(&mut theirs).await?);
     assert!(payouts[0].units() > u128::from(STAKE) && payouts[1] == Amount::ZERO, "{payouts:?}");
@@ -104,8 +110,7 @@ async fn a_player_who_stalls_after_losing_still_pays() -> Result<(), Failure> {
 async fn a_player_who_comes_back_in_time_plays_on_and_the_result_counts() -> Result<(), Failure> {
     let folder = tempfile::tempdir()?;
     let world = world(&folder).await?;
-    let mut players =
-        vec![watchful(&world, 0, world.server.url()).await?, watchful(&world, 1, world.server.url()).await?];
+    let mut players = two_watchful(&world).await?;
     let mut events = players[0].client.events();
     let (mut mine, mut theirs) = open(&world, &players[0].client, &players[1].client).await?;
     for (game, cell) in [(&mine, 0), (&theirs, 3), (&mine, 1)] {
@@ -140,7 +145,7 @@ async fn a_loser_who_does_not_sign_the_final_still_pays() -> Result<(), Failure>
         play(game, cell).await?;
     }
     let until = disputed(&mut events).await?;
-    travel(&world.bank, until + 1 - world.bank.rpc().head().await?.timestamp.to::<u64>()).await?;
+    travel_to(&world.bank, until + 1).await?;
     let payouts = ruled(&mut mine).await?;
     assert_eq!(payouts, ruled(&mut theirs).await?);
     assert!(payouts[0].units() > u128::from(STAKE) && payouts[1] == Amount::ZERO, "{payouts:?}");
@@ -154,8 +159,7 @@ async fn a_loser_who_does_not_sign_the_final_still_pays() -> Result<(), Failure>
 async fn a_challenge_with_an_older_state_is_answered_by_the_server() -> Result<(), Failure> {
     let folder = tempfile::tempdir()?;
     let world = World::start(Plan::quick(folder.path())).await?;
-    let mut players =
-        vec![watchful(&world, 0, world.server.url()).await?, watchful(&world, 1, world.server.url()).await?];
+    let mut players = two_watchful(&world).await?;
     let (mut mine, mut theirs) = open(&world, &players[0].client, &players[1].client).await?;
     for (game, cell) in [(&mine, 0), (&theirs, 3), (&mine, 1), (&theirs, 4)] {
         play(game, cell).await?;
@@ -177,7 +181,7 @@ async fn a_challenge_with_an_older_state_is_answered_by_the_server() -> Result<(
     })
     .await?;
     // In the second half of the window the server shows what is newer; nobody tells it to.
-    travel(&world.bank, until - 1 - world.bank.rpc().head().await?.timestamp.to::<u64>()).await?;
+    travel_to(&world.bank, until - 1).await?;
     let docket = eventually("the server's answer", async || {
         Ok(world.bank.docket(case.signed().id, 0).await?.filter(|docket| docket.turn() == 4))
     })
@@ -215,7 +219,7 @@ async fn a_match_is_won_in_court_when_the_server_is_gone() -> Result<(), Failure
         matches!(&early, Err(CallError::Refused(revert)) if matches!(revert.court(), Some(CourtError::WindowRuns(_)))),
         "{early:?}"
     );
-    travel(&dead.bank, docket.until() + 1 - dead.bank.rpc().head().await?.timestamp.to::<u64>()).await?;
+    travel_to(&dead.bank, docket.until() + 1).await?;
     let finalized = players[0].wallet.finalize(case.terms(), &docket, &top).await?;
     players[0].paid(&finalized);
     for player in &mut players {
@@ -280,7 +284,7 @@ async fn a_cheat_counts_as_one_who_does_not_move_and_pays() -> Result<(), Failur
     let until = disputed(&mut events).await?;
     let docket = world.bank.docket(honest.id(), 0).await?.ok_or("a docket")?;
     assert_eq!((docket.turn(), docket.mover()), (2, Some(Seat(0))));
-    travel(&world.bank, until + 1 - world.bank.rpc().head().await?.timestamp.to::<u64>()).await?;
+    travel_to(&world.bank, until + 1).await?;
     honest_wins(&world, &mut honest, &mut players[1]).await?;
     world.server.shutdown().await;
     Ok(())
@@ -310,7 +314,7 @@ async fn an_illegal_move_that_is_shown_to_the_court_is_contested_ruled_on_and_pa
     })
     .await?;
     assert_eq!((closed.turn(), closed.mover()), (2, Some(Seat(0))));
-    travel(&world.bank, closed.until() + 1 - world.bank.rpc().head().await?.timestamp.to::<u64>()).await?;
+    travel_to(&world.bank, closed.until() + 1).await?;
     honest_wins(&world, &mut honest, &mut players[1]).await?;
     world.server.shutdown().await;
     Ok(())
@@ -352,8 +356,7 @@ async fn a_move_that_was_shown_to_the_court_alone_goes_on_in_the_match() -> Resu
 async fn a_challenge_of_a_match_that_everyone_signed_off_ends_at_once_with_its_result() -> Result<(), Failure> {
     let folder = tempfile::tempdir()?;
     let world = World::start(Plan { settle_age: 10_000, ..Plan::quick(folder.path()) }).await?;
-    let mut players =
-        vec![watchful(&world, 0, world.server.url()).await?, watchful(&world, 1, world.server.url()).await?];
+    let mut players = two_watchful(&world).await?;
     let (mut mine, theirs) = open(&world, &players[0].client, &players[1].client).await?;
     for (game, cell) in [(&mine, 0), (&theirs, 3), (&mine, 1), (&theirs, 4), (&mine, 2)] {
         play(game, cell).await?;

@@ -10,7 +10,7 @@ use futures_util::{SinkExt, StreamExt};
 use matchlock::{
     abi::MatchTerms,
     account::AccountId,
-    chain::{HttpProvider, Provider},
+    chain::HttpProvider,
     channel::{Fault, HeaderField},
     client::{
         Client, ClientError, ClientEvent, Clock, Link, Match, MatchEvent, MemoryStore, RedbStore, Store, StoreError,
@@ -24,11 +24,12 @@ use matchlock::{
 use matchlock_demo::{Strength, bots};
 use matchlock_tests::{
     audit::{all_home, results},
-    scene::{SEAT_0_WINS, STAKE, Script, bankroll, clients, first_wins, pocket, postcard_u8, scripted, sit, stake},
+    scene::{
+        SEAT_0_WINS, STAKE, Script, bankroll, clients, first_wins, pocket, postcard_u8, scripted, sit, stake, travel_to,
+    },
     tap::{Frame, Tap, Verdict, accept},
     world::{Failure, Plan, Played, World, eventually, in_time, play_match, play_seat},
 };
-use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -127,7 +128,7 @@ async fn a_match_whose_loser_stalls_is_void_at_its_expiry_and_the_stakes_are_fre
     }
     let expiry = mine.terms().expiry;
     time.store(expiry + 1, Ordering::SeqCst);
-    world.bank.rpc().0.request("evm_mine", json!([expiry + 1])).await?;
+    travel_to(&world.bank, expiry + 1).await?;
     for game in [&mut mine, &mut theirs] {
         while game.event().await.ok_or("the client closed")? != MatchEvent::Void {}
     }

@@ -110,7 +110,13 @@ mod interface {
 
 pub use interface::{Arena, Court};
 
-use crate::abi::{MatchTerms, State};
+use alloy_primitives::{Address, Bytes};
+
+use crate::{
+    abi::{MatchTerms, State},
+    game::Seat,
+    sign::Signature,
+};
 
 impl From<&MatchTerms> for Arena::Match {
     fn from(terms: &MatchTerms) -> Arena::Match {
@@ -131,6 +137,26 @@ impl From<&MatchTerms> for Arena::Match {
             salt: terms.salt,
         }
     }
+}
+
+impl Arena::concludeCall {
+    /// Applies a final; `owners` are the seats', `signatures` on the final: the seats' in order, then the operator's.
+    pub fn of(terms: &MatchTerms, last: &State, owners: &[Address], signatures: &[Signature]) -> Arena::concludeCall {
+        let (owners, signatures) = (owners.to_vec(), concat(signatures));
+        Arena::concludeCall { terms: terms.into(), last: last.into(), owners, signatures }
+    }
+}
+
+impl Arena::lockCall {
+    /// Keeps a stake back; `owners` are the seats', `signatures` on the terms: the seats' in order, then the operator's.
+    pub fn of(terms: &MatchTerms, seat: Seat, owners: &[Address], signatures: &[Signature]) -> Arena::lockCall {
+        let (owners, signatures) = (owners.to_vec(), concat(signatures));
+        Arena::lockCall { terms: terms.into(), seat: seat.0, owners, signatures }
+    }
+}
+
+fn concat(signatures: &[Signature]) -> Bytes {
+    signatures.iter().flat_map(|signature| signature.0).collect::<alloc::vec::Vec<u8>>().into()
 }
 
 impl From<&Arena::State> for State {

@@ -453,12 +453,7 @@ impl<P: Provider> ArenaChain<P> {
         owners: &[Address],
         signatures: &[Signature],
     ) -> Result<TxOutcome, CallError> {
-        let call = abi::Arena::concludeCall {
-            terms: terms.into(),
-            last: last.into(),
-            owners: owners.to_vec(),
-            signatures: concat(signatures).into(),
-        };
+        let call = abi::Arena::concludeCall::of(terms, last, owners, signatures);
         self.transact(&call, U256::ZERO).await
     }
 
@@ -483,12 +478,7 @@ impl<P: Provider> ArenaChain<P> {
         owners: &[Address],
         signatures: &[Signature],
     ) -> Result<TxOutcome, CallError> {
-        let call = abi::Arena::lockCall {
-            terms: terms.into(),
-            seat: seat.0,
-            owners: owners.to_vec(),
-            signatures: concat(signatures).into(),
-        };
+        let call = abi::Arena::lockCall::of(terms, seat, owners, signatures);
         self.transact(&call, U256::ZERO).await
     }
 
@@ -589,8 +579,4 @@ pub async fn is_concluded<P: Provider>(
 ) -> Result<bool, ProviderError> {
     let outcome = read_contract(rpc, arena, &abi::Arena::outcomeOfCall { id: id.0 }, at).await?;
     Ok(outcome.status == CONCLUDED)
-}
-
-fn concat(signatures: &[Signature]) -> Vec<u8> {
-    signatures.iter().flat_map(|signature| signature.0).collect()
 }

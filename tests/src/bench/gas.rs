@@ -7,7 +7,7 @@ use alloy_sol_types::{SolCall, SolEvent};
 use matchlock::{
     abi::{Arena, Exit, Statement, Withdrawal},
     account::SettledSet,
-    chain::{ArenaChain, HttpProvider, LocalWallet, Provider, SignedWithdrawal},
+    chain::{ArenaChain, HttpProvider, LocalWallet, SignedWithdrawal},
     dispute::Case,
     game::Amount,
     rules::Rules,
@@ -16,10 +16,10 @@ use matchlock::{
 };
 use matchlock_devchain::DevChain;
 use matchlock_server::chain::deploy;
-use serde_json::json;
 
 use super::Row;
 use crate::{
+    scene::travel_to,
     table::{OWNER, Table, key},
     world::{Failure, Wallet, arena_config, dev_key, send},
 };
@@ -171,7 +171,7 @@ impl Bench {
         let answer = case.up_to(5).answer(&docket().await?).ok_or("nothing newer")?;
         let answered = self.arena.respond(terms, &docket().await?, answer).await?;
         let last = docket().await?;
-        self.arena.rpc().0.request("evm_mine", json!([last.until() + 1])).await?;
+        travel_to(&self.arena, last.until() + 1).await?;
         let top = case.up_to(5);
         let finalized = self.arena.finalize(terms, &last, top.header(5).ok_or("no turn 5")?).await?;
         for (name, outcome, goal) in [
