@@ -55,7 +55,6 @@ pub mod channel;
 pub mod check;
 #[cfg(feature = "client")]
 pub mod client;
-#[doc(hidden)]
 pub mod dispute;
 pub mod doc;
 pub mod game;

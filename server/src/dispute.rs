@@ -12,14 +12,14 @@ use std::{
 use alloy_primitives::{Address, U256};
 use alloy_sol_types::SolCall;
 use matchlock::{
-    abi::{Arena, Court, MatchId, Ruling, State},
+    abi::{Arena, Court, MatchId, State},
     chain::{BlockId, read_contract},
-    dispute::{Docket, Phase as DocketPhase, Replay, Shown, Signed},
-    game::Amount,
+    dispute::{Counsel, Dispute, Docket, Moment, Plea, Replay, Signed},
+    game::{Amount, BasisPoints},
+    rules::Rules,
     sign::Signature,
     wire::{ToClient, Turn},
 };
-use serde::{Deserialize, Serialize};
 
 use crate::{
     chain::{Chain, ChainError, Concluded, DisputeUpdate},
@@ -56,42 +56,31 @@ pub(crate) struct Disputes {
     submitted: BTreeSet<String>,
 }
 
-/// An open dispute. Kept, because no view of the court tells it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Dispute {
-    docket: Docket,
-    /// What was shown: a base, and the headers from there to the docket's top.
-    shown: Option<(State, Vec<Shown>)>,
-}
-
 /// Notes of disputes are named so, and by their match.
 const NOTE: &str = "dispute-";
 
-/// A match as evidence is drawn from it.
+/// The share of a window that the mover has to answer by itself: every answer costs the operator gas.
+const PATIENCE: BasisPoints = match BasisPoints::new(5_000) {
+    Ok(half) => half,
+    Err(_) => unreachable!(),
+};
+
+/// A match as it is taken to court.
 struct File {
     row: MatchRow,
-    /// Its turns up to the first that the rules forbid.
+    /// Its turns up to the first that its author did not sign or the rules forbid.
     legal: Vec<Turn>,
     owners: Vec<Address>,
-}
-
-/// What somebody showed and the rules forbid.
-struct Foul {
-    /// The parent, the header in question, and all others up to the top.
-    trail: Vec<State>,
-    position: Vec<u8>,
-    action: Vec<u8>,
+    rules: Arc<dyn Rules>,
+    conclusion: Vec<Signature>,
 }
 
 impl File {
-    fn signed(&self) -> Signed<'_> {
-        let (start, owners, opening) = (&self.row.start, &self.owners[..], &self.row.opened[..]);
-        Signed { id: self.row.id, start, owners, opening, turns: &self.legal }
-    }
-
-    /// The operator's signature on the terms.
-    fn guarantee(&self) -> Vec<u8> {
-        self.row.guarantee.last().map(|signature| signature.0.to_vec()).unwrap_or_default()
+    fn counsel(&self) -> Counsel<'_> {
+        let MatchRow { id, terms, start, guarantee, opened, .. } = &self.row;
+        let signed = Signed { id: *id, start, owners: &self.owners, opening: opened, turns: &self.legal };
+        let (conclusion, patience) = (&self.conclusion[..], PATIENCE);
+        Counsel { conclusion, patience, ..Counsel::new(terms, guarantee, signed, Some(&*self.rules)) }
     }
 }
 
@@ -102,20 +91,21 @@ impl Hub {
         if !matches!(self.store.match_by_id(match_id), Ok(Some(_))) {
             return;
         }
-        let Some(docket) = update.docket else { return self.undocketed(match_id) };
-        tracing::info!(%match_id, turn = docket.turn(), until = docket.until(), phase = ?docket.phase(), "in dispute");
         let dispute = {
             let mut disputes = lock(&self.disputes);
-            let known = disputes.open.remove(&match_id).and_then(|known| known.shown);
-            let dispute = Dispute { docket, shown: joined(known, update.shown.clone(), match_id) };
-            disputes.open.insert(match_id, dispute.clone());
+            let known = disputes.open.remove(&match_id);
+            let dispute = update.clone().after(known);
+            disputes.open.extend(dispute.clone().map(|dispute| (match_id, dispute)));
             dispute
         };
-        let note = postcard::to_allocvec(&dispute).expect("a dispute always encodes");
-        self.store.write(vec![Change::Note(format!("{NOTE}{match_id}"), Some(note))], || {});
+        let note = dispute.as_ref().map(|dispute| postcard::to_allocvec(dispute).expect("a dispute always encodes"));
+        self.store.write(vec![Change::Note(format!("{NOTE}{match_id}"), note)], || {});
+        let Some(dispute) = dispute else { return };
+        let docket = dispute.docket();
+        tracing::info!(%match_id, turn = docket.turn(), until = docket.until(), phase = ?docket.phase(), "in dispute");
         if let Some(found) = self.matches.find(&match_id) {
-            found.lock().tell(&disputed(match_id, &docket));
-            for shown in dispute.shown.iter().flat_map(|(_, headers)| headers) {
+            found.lock().tell(&disputed(match_id, docket));
+            for shown in dispute.shown() {
                 let Some((_, signature)) = shown.signatures.first() else { continue };
                 let (state, action, signature) = (shown.state.clone(), shown.action.clone(), *signature);
                 self.turn_from_chain(&found, Turn { state, action, signature });
@@ -176,20 +166,16 @@ impl Hub {
     }
 
     fn challenge(&self, court: CourtInfo, found: &Match) -> Result<(), StoreError> {
-        let file = self.file(found.id)?;
-        let signed = file.signed();
-        if signed.agreed() == 0 && self.chain_now() >= found.terms.open_by {
-            // The court takes it no more (R5.3): the match is void at its expiry.
-            return Ok(());
+        // Where there is none the court takes it no more: the match is void at its expiry.
+        if let Some(plea) = self.file(found.id)?.counsel().challenge(self.in_court()) {
+            self.plead(court, plea);
         }
-        tracing::info!(match_id = %found.id, turn = signed.top(), "a clock has run out: challenged on the chain");
-        let call = Court::challengeCall {
-            terms: (&found.terms).into(),
-            guarantee: file.guarantee().into(),
-            shown: signed.evidence(),
-        };
-        self.plead(court, format!("challenge-{}-{}", found.id, signed.top()), &call, U256::ZERO);
         Ok(())
+    }
+
+    /// This moment, for the court.
+    fn in_court(&self) -> Moment {
+        Moment { now: self.chain_now(), passed: self.moment().passed }
     }
 
     /// Answers disputes with what is newer here, contests what the rules forbid, and ends those whose window is over.
@@ -206,156 +192,48 @@ impl Hub {
     }
 
     fn answer_dispute(&self, court: CourtInfo, match_id: MatchId, dispute: &Dispute) -> Result<(), StoreError> {
-        if let Some(calldata) = self.conclude_call(match_id, None)? {
-            // It beats whatever is shown, in any window (R6.1).
-            let key = format!("conclude-{match_id}");
-            if lock(&self.disputes).submitted.insert(key.clone()) {
-                self.submit(key, calldata);
-            }
-            return Ok(());
-        }
-        let (docket, passed) = (&dispute.docket, self.moment().passed);
-        let file = self.file(match_id)?;
-        let terms: Arena::Match = (&file.row.terms).into();
-        if passed > docket.until() {
-            return self.finalize(court, &file, terms, dispute);
-        }
-        let foul = self.foul(&file, dispute);
-        if let Some(turn) = docket.contested() {
-            return self.rule(court, &file, terms, dispute, turn, foul);
-        }
-        if docket.phase() == DocketPhase::Open
-            && let Some(Foul { trail, position, action }) = foul
-        {
-            tracing::warn!(%match_id, turn = trail[1].turn, "an illegal header was shown: contested");
-            let key = format!("contest-{match_id}-{}", docket.since());
-            let (position, action) = (position.into(), action.into());
-            let trail = trail.iter().map(Into::into).collect();
-            let value = if file.row.terms.referee == Address::ZERO { court.bond } else { U256::ZERO };
-            self.plead(
-                court,
-                key,
-                &Court::contestCall { terms, docket: docket.into(), trail, position, action },
-                value,
-            );
-            return Ok(());
-        }
-        // The mover has the first half of the window to answer by itself, and every answer costs the operator gas.
-        if self.chain_now() < docket.since() + (docket.until() - docket.since()) / 2 {
-            return Ok(());
-        }
-        let signed = file.signed();
-        let newer = signed.answer(docket).filter(|_| docket.phase() == DocketPhase::Open);
-        let agreed = signed.agreed() > docket.turn() || docket.phase() == DocketPhase::Doubted;
-        if let Some(shown) = newer.or_else(|| agreed.then(|| signed.evidence())) {
-            let key = format!("respond-{match_id}-{}", docket.since());
-            let call = Court::respondCall { terms, docket: docket.into(), shown, fork: Vec::new() };
-            self.plead(court, key, &call, U256::ZERO);
-        }
-        Ok(())
-    }
-
-    fn finalize(
-        &self,
-        court: CourtInfo,
-        file: &File,
-        terms: Arena::Match,
-        dispute: &Dispute,
-    ) -> Result<(), StoreError> {
-        let (docket, match_id) = (&dispute.docket, file.row.id);
-        let is_top = |state: &&State| state.hash(match_id) == docket.top();
-        let ours = file.signed();
-        let shown = dispute
-            .shown
-            .iter()
-            .flat_map(|(base, headers)| std::iter::once(base).chain(headers.iter().map(|shown| &shown.state)));
-        let top = ours.header(docket.turn()).into_iter().chain(shown).find(is_top);
-        let stakes_back = matches!(docket.phase(), DocketPhase::Doubted | DocketPhase::Contested);
-        let Some(top) = top.or(stakes_back.then_some(&file.row.start)) else {
+        let (file, moment) = (self.file(match_id)?, self.in_court());
+        let counsel = file.counsel();
+        if let Some(plea) = counsel.plead(dispute, moment) {
+            self.plead(court, plea);
+        } else if moment.passed > dispute.docket().until() {
             tracing::warn!(%match_id, "a dispute is over whose top was never seen: whoever showed it has to finalize");
-            return Ok(());
-        };
-        let call = Court::finalizeCall { terms, docket: docket.into(), top: top.into() };
-        self.plead(court, format!("finalize-{match_id}-{}", docket.until()), &call, U256::ZERO);
+        } else if let Some(judgment) = counsel.judgment(dispute)
+            && let Ok(signature) = self.operator.sign(self.operator.digest(judgment.ruling.struct_hash()))
+        {
+            // As the operator, where it is the only arbiter.
+            self.plead(court, counsel.rule(dispute, &judgment, &[signature]));
+        }
         Ok(())
     }
 
-    /// Rules on a contested header as the operator, where it is the arbiter (R7.10).
-    fn rule(
-        &self,
-        court: CourtInfo,
-        file: &File,
-        terms: Arena::Match,
-        dispute: &Dispute,
-        turn: u32,
-        foul: Option<Foul>,
-    ) -> Result<(), StoreError> {
-        let match_id = file.row.id;
-        let (trail, legal) = match foul {
-            Some(foul) if foul.trail[1].turn == turn => (foul.trail, false),
-            // What comes before the first foul is legal; of what comes after it nothing can be said.
-            Some(foul) if foul.trail[1].turn < turn => return Ok(()),
-            _ => match trail(file, dispute, turn) {
-                Some(trail) => (trail, true),
-                None => {
-                    tracing::warn!(%match_id, turn, "a header was contested that nobody showed here");
-                    return Ok(());
-                }
-            },
-        };
-        let ruling = Ruling { match_id, top: trail[1].hash(match_id), legal };
-        let Ok(signature) = self.operator.sign(self.operator.digest(ruling.struct_hash())) else { return Ok(()) };
-        tracing::info!(%match_id, turn, legal, "ruled");
-        let call = Court::ruleCall {
-            terms,
-            docket: (&dispute.docket).into(),
-            trail: trail.iter().map(Into::into).collect(),
-            legal,
-            signatures: signature.0.to_vec().into(),
-        };
-        self.plead(court, format!("rule-{match_id}-{}", dispute.docket.since()), &call, U256::ZERO);
-        Ok(())
+    /// Submits a call; what was submitted under its key is not submitted again.
+    fn plead(&self, court: CourtInfo, plea: Plea) {
+        let Plea { key, motion, calldata } = plea;
+        if !lock(&self.disputes).submitted.insert(key.clone()) {
+            return;
+        }
+        tracing::info!(key, "to the court: {motion}");
+        let to = if motion.is_for_arena() { self.arena() } else { court.address };
+        let value = if motion.is_bonded() { court.bond } else { U256::ZERO };
+        self.ask(Ask::Submit { key, to, calldata, value });
     }
 
-    /// The first header that was shown and that the rules forbid.
-    fn foul(&self, file: &File, dispute: &Dispute) -> Option<Foul> {
-        let (base, headers) = dispute.shown.as_ref()?;
-        let rules = self.games.get(&file.row.terms.rules)?;
-        let (id, ours) = (file.row.id, file.signed());
-        // Only on the chain that is known here; another branch is agreed by others or by nobody.
-        ours.header(base.turn).filter(|known| known.hash(id) == base.hash(id))?;
-        let mut replay = Replay::new(id, &file.row.terms, &**rules).ok()?;
-        for turn in &file.legal[..base.turn as usize] {
-            replay.follow(&turn.state, &turn.action).ok()?;
-        }
-        for (i, shown) in headers.iter().enumerate() {
-            if replay.follow(&shown.state, &shown.action).is_err() {
-                let above = headers[i..].iter().map(|shown| shown.state.clone());
-                return Some(Foul {
-                    trail: std::iter::once(replay.state().clone()).chain(above).collect(),
-                    position: replay.position().to_vec(),
-                    action: shown.action.clone(),
-                });
-            }
-        }
-        None
-    }
-
-    /// Submits a call of the court under a key; what was submitted under it is not submitted again.
-    fn plead<C: SolCall>(&self, court: CourtInfo, key: String, call: &C, value: U256) {
-        if lock(&self.disputes).submitted.insert(key.clone()) {
-            self.ask(Ask::Submit { key, to: court.address, calldata: call.abi_encode(), value });
-        }
-    }
-
-    /// Everything signed of a match that is or was open, as far as its rules allow it.
+    /// Everything signed of a match that is or was open.
     fn file(&self, match_id: MatchId) -> Result<File, StoreError> {
         let (seq, row) = self.store.match_by_id(match_id)?.ok_or(StoreError::Damaged)?;
-        let rules = self.games.get(&row.terms.rules).ok_or(StoreError::Damaged)?;
-        let mut replay = Replay::new(match_id, &row.terms, &**rules).map_err(|_| StoreError::Damaged)?;
+        let rules = self.games.get(&row.terms.rules).ok_or(StoreError::Damaged)?.clone();
+        let mut replay = Replay::new(match_id, &row.terms, &*rules).map_err(|_| StoreError::Damaged)?;
         let mut legal: Vec<Turn> = Vec::new();
         for bytes in self.store.turns(seq, 1, usize::MAX)? {
             let turn = decode_turn(&bytes).ok_or(StoreError::Damaged)?;
+            let author = replay.state().mover().and_then(|seat| row.players.get(seat.index()));
+            let digest = self.operator.digest(turn.state.hash(match_id).0);
+            let signed = author.is_some_and(|author| self.operator.verify(digest, &turn.signature, author.key).is_ok());
+            if !signed {
+                tracing::warn!(%match_id, turn = turn.state.turn, "a turn was not signed by its author");
+                break;
+            }
             if let Err(fault) = replay.follow(&turn.state, &turn.action) {
                 tracing::warn!(%match_id, turn = turn.state.turn, %fault, "a seat signed what the rules forbid");
                 break;
@@ -363,7 +241,11 @@ impl Hub {
             legal.push(turn);
         }
         let owners = row.players.iter().map(|player| player.owner).collect();
-        Ok(File { row, legal, owners })
+        let conclusion = match &row.ending {
+            Some(Ending::Final { signatures, operator, .. }) => signatures.iter().copied().chain([*operator]).collect(),
+            _ => Vec::new(),
+        };
+        Ok(File { row, legal, owners, rules, conclusion })
     }
 
     /// A final that all seats signed while the match is in dispute: the operator's signature goes to the chain and nowhere
@@ -393,35 +275,6 @@ impl Hub {
         let delta = |seat| found.terms.delta(seat, &concluded.payouts);
         self.end(&found, &row, delta, false, None, ToClient::Ruled { match_id, payouts });
     }
-}
-
-/// What is known after more was shown: on top of what was shown before, or in its place.
-fn joined(
-    known: Option<(State, Vec<Shown>)>,
-    more: Option<(State, Vec<Shown>)>,
-    match_id: MatchId,
-) -> Option<(State, Vec<Shown>)> {
-    let Some((base, headers)) = more else { return known };
-    if let Some((first, mut all)) = known {
-        let top = all.last().map_or(&first, |shown| &shown.state);
-        if top.hash(match_id) == base.hash(match_id) {
-            all.extend(headers);
-            return Some((first, all));
-        }
-    }
-    Some((base, headers))
-}
-
-/// The parent of a header that was shown, the header, and all others up to the top.
-fn trail(file: &File, dispute: &Dispute, turn: u32) -> Option<Vec<State>> {
-    let (base, headers) = dispute.shown.as_ref()?;
-    let mut all = std::iter::once(base).chain(headers.iter().map(|shown| &shown.state));
-    let parent = match turn.checked_sub(1)? {
-        before if before < base.turn => file.signed().header(before)?.clone(),
-        before => all.clone().find(|state| state.turn == before)?.clone(),
-    };
-    let rest: Vec<State> = all.by_ref().filter(|state| state.turn >= turn).cloned().collect();
-    (!rest.is_empty()).then(|| std::iter::once(parent).chain(rest).collect())
 }
 
 /// What clients are told of a dispute.

@@ -166,7 +166,7 @@ async fn a_challenge_with_an_older_state_is_answered_by_the_server() -> Result<(
     }
     eventually("the last turn", async || Ok((mine.snapshot().state.turn == 4).then_some(()))).await?;
     // Seat 1 is about to lose, and shows the court the match as it stood when seat 0 had to move.
-    let case = Case::new(theirs.transcript().await?, &**theirs.rules())?;
+    let case = Case::new(theirs.transcript().await?, theirs.rules())?;
     let old = case.up_to(2);
     let guarantee = case.guarantee().ok_or("a guarantee")?;
     let challenged = players[1].wallet.challenge(case.terms(), guarantee, old.evidence()).await?;
@@ -205,7 +205,7 @@ async fn a_match_is_won_in_court_when_the_server_is_gone() -> Result<(), Failure
     for (game, cell) in [(&mine, 0), (&theirs, 3), (&mine, 1)] {
         play(game, cell).await?;
     }
-    let case = Case::new(mine.transcript().await?, &**mine.rules())?;
+    let case = Case::new(mine.transcript().await?, mine.rules())?;
     let dead = world.kill().await;
 
     let guarantee = case.guarantee().ok_or("a guarantee")?;
@@ -304,7 +304,7 @@ async fn an_illegal_move_that_is_shown_to_the_court_is_contested_ruled_on_and_pa
     let docket = world.bank.docket(honest.id(), 0).await?.ok_or("a docket")?;
     let mut transcript = cheat.transcript().await?;
     transcript.turns[2] = forged;
-    let case = Case::new(transcript, &**cheat.rules())?;
+    let case = Case::new(transcript, cheat.rules())?;
     let shown = case.up_to(3).answer(&docket).ok_or("a newer turn")?;
     let answered = players[0].wallet.respond(case.terms(), &docket, shown).await?;
     players[0].paid(&answered);
@@ -338,7 +338,7 @@ async fn a_move_that_was_shown_to_the_court_alone_goes_on_in_the_match() -> Resu
     }
     disputed(&mut events).await?;
     let docket = world.bank.docket(mine.id(), 0).await?.ok_or("a docket")?;
-    let case = Case::new(theirs.transcript().await?, &**theirs.rules())?;
+    let case = Case::new(theirs.transcript().await?, theirs.rules())?;
     let shown = case.signed().answer(&docket).ok_or("a newer turn")?;
     let answered = players[1].wallet.respond(case.terms(), &docket, shown).await?;
     players[1].paid(&answered);
@@ -362,7 +362,7 @@ async fn a_challenge_of_a_match_that_everyone_signed_off_ends_at_once_with_its_r
         play(game, cell).await?;
     }
     while !matches!(mine.event().await.ok_or("the client closed")?, MatchEvent::Concluded) {}
-    let (case, payouts) = (Case::new(mine.transcript().await?, &**mine.rules())?, mine.snapshot().state.payouts);
+    let (case, payouts) = (Case::new(mine.transcript().await?, mine.rules())?, mine.snapshot().state.payouts);
     let guarantee = case.guarantee().ok_or("a guarantee")?;
     let challenged = players[1].wallet.challenge(case.terms(), guarantee, case.up_to(2).evidence()).await?;
     players[1].paid(&challenged);

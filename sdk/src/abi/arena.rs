@@ -92,9 +92,18 @@ mod interface {
             function contest(Arena.Match terms, Docket docket, Arena.State[] trail, bytes position, bytes action)
                 external payable;
             function rule(Arena.Match terms, Docket docket, Arena.State[] trail, bool legal, bytes signatures) external;
+            function equivocate(
+                Arena.Match terms, Docket docket, Arena.State[] trail, Arena.State other, address owner, bytes signature
+            ) external;
             function void(Arena.Match terms, address[] owners, bytes signatures) external;
             function finalize(Arena.Match terms, Docket docket, Arena.State top) external;
+            function reclaim(bytes32 id) external;
+            function claimBond(address contester) external;
+            function claimShare(address owner, address key) external;
             function arena() external view returns (address);
+            function isArbiter(address who) external view returns (bool);
+            function bondOf(address contester) external view returns (uint256);
+            function shareOf(address account) external view returns (uint256);
             function limits() external view returns (uint32 minimum, uint32 patience, uint96 bond, uint8 quorum);
 
             event Shown(bytes32 indexed matchId, Docket docket);
@@ -104,6 +113,9 @@ mod interface {
             event Upheld(bytes32 indexed matchId, Docket docket);
             event Doubted(bytes32 indexed matchId, Docket docket);
             event Finalized(bytes32 indexed matchId, bool stakesBack);
+            event BondReturned(bytes32 indexed matchId, address indexed contester);
+            event BondLost(bytes32 indexed matchId, address indexed contester);
+            event BondPaid(address indexed to, uint256 amount);
         }
     }
 }

@@ -1,12 +1,14 @@
 //! Disputes: calls of the arena's court (section 7). `dispute` has what they are made of.
 
-use alloy_primitives::{Address, U256};
-use alloy_sol_types::{SolCall, SolEventInterface};
+use alloc::vec::Vec;
 
-use super::{ArenaChain, CallError, Provider, TxOutcome};
+use alloy_primitives::{Address, U256};
+use alloy_sol_types::{SolCall, SolEventInterface, SolInterface};
+
+use super::{ArenaChain, CallError, LogEntry, Provider, ProviderError, Rpc, TxOutcome};
 use crate::{
     abi::{Court, MatchId, MatchTerms, State},
-    dispute::Docket,
+    dispute::{self, Dispute, Docket, Shown},
     sign::Signature,
 };
 
@@ -72,8 +74,81 @@ impl<P: Provider> ArenaChain<P> {
     }
 }
 
+/// A dispute that was opened, moved on, or ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DisputeUpdate {
+    /// The match.
+    pub match_id: MatchId,
+    /// Its docket; `None`: it has ended.
+    pub docket: Option<Docket>,
+    /// What was shown, as far as it can be read: the base, and the headers above it.
+    pub shown: Option<(State, Vec<Shown>)>,
+}
+
+impl DisputeUpdate {
+    /// The dispute after this, `known` before; `None`: it has ended.
+    pub fn after(self, known: Option<Dispute>) -> Option<Dispute> {
+        let docket = self.docket?;
+        Some(match known {
+            Some(known) => known.moved(docket, self.shown),
+            None => Dispute::new(docket, self.shown),
+        })
+    }
+}
+
+/// What these logs of a court tell, in their order; `None` if one of their transactions is gone again.
+///
+/// # Errors
+/// The node does not answer.
+pub async fn read_disputes<P: Provider>(
+    rpc: &Rpc<P>,
+    court: Address,
+    logs: &[LogEntry],
+) -> Result<Option<Vec<DisputeUpdate>>, ProviderError> {
+    let mut updates: Vec<DisputeUpdate> = Vec::new();
+    for entry in logs.iter().filter(|entry| entry.address == court) {
+        let Ok(event) = Court::CourtEvents::decode_log(&entry.log()) else { continue };
+        if let Court::CourtEvents::Recorded(event) = &event.data {
+            // A contract made the call; the headers come behind the docket. Their base was known before.
+            if let Some(last) = updates.last_mut().filter(|last| last.match_id.0 == event.matchId) {
+                last.shown = recorded(event);
+            }
+            continue;
+        }
+        let is_shown = matches!(event.data, Court::CourtEvents::Shown(_));
+        let Some((match_id, docket)) = docket_of(event.data) else { continue };
+        let mut shown = None;
+        if is_shown {
+            let Some(transaction) = rpc.transaction(entry.transaction_hash).await? else { return Ok(None) };
+            shown = (transaction.to == Some(court)).then(|| evidence(&transaction.input)).flatten();
+        }
+        updates.push(DisputeUpdate { match_id, docket, shown });
+    }
+    Ok(Some(updates))
+}
+
+/// What a call of the court shows.
+fn evidence(calldata: &[u8]) -> Option<(State, Vec<Shown>)> {
+    Some(match Court::CourtCalls::abi_decode(calldata).ok()? {
+        Court::CourtCalls::challenge(call) => dispute::shown(&call.shown),
+        Court::CourtCalls::respond(call) => dispute::shown(&call.shown),
+        _ => return None,
+    })
+}
+
+/// What an event says was shown: headers and moves. The base is not among them, so the first header stands for it.
+fn recorded(event: &Court::Recorded) -> Option<(State, Vec<Shown>)> {
+    let mut headers = event.headers.iter().zip(&event.moves).map(|(state, action)| Shown {
+        state: state.into(),
+        action: action.to_vec(),
+        signatures: Vec::new(),
+    });
+    let base = headers.next()?.state;
+    Some((base, headers.collect()))
+}
+
 /// What an event of a court says of a dispute: its newest docket, or that it has ended.
-pub fn docket_of(event: Court::CourtEvents) -> Option<(MatchId, Option<Docket>)> {
+fn docket_of(event: Court::CourtEvents) -> Option<(MatchId, Option<Docket>)> {
     Some(match event {
         Court::CourtEvents::Shown(event) => (MatchId(event.matchId), Some((&event.docket).into())),
         Court::CourtEvents::Closed(event) => (MatchId(event.matchId), Some((&event.docket).into())),
@@ -81,6 +156,9 @@ pub fn docket_of(event: Court::CourtEvents) -> Option<(MatchId, Option<Docket>)>
         Court::CourtEvents::Upheld(event) => (MatchId(event.matchId), Some((&event.docket).into())),
         Court::CourtEvents::Doubted(event) => (MatchId(event.matchId), Some((&event.docket).into())),
         Court::CourtEvents::Finalized(event) => (MatchId(event.matchId), None),
-        Court::CourtEvents::Recorded(_) => return None,
+        Court::CourtEvents::Recorded(_)
+        | Court::CourtEvents::BondReturned(_)
+        | Court::CourtEvents::BondLost(_)
+        | Court::CourtEvents::BondPaid(_) => return None,
     })
 }

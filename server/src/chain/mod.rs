@@ -16,20 +16,14 @@ mod watch;
 use std::time::{Duration, SystemTime};
 
 use alloy_primitives::{Address, B256, Bytes, U256};
-use matchlock::{
-    abi::{MatchId, State},
-    account::AccountId,
-    dispute::{Docket, Shown},
-    game::Amount,
-    sign::Key,
-};
+use matchlock::{abi::MatchId, account::AccountId, game::Amount, sign::Key};
 use serde::{Deserialize, Serialize};
 
 pub use connect::Chain;
 pub use deploy::{CourtConfig, DeployConfig, Deployment, deploy, deploy_through};
 pub use error::{ChainError, OutboxError, SubmitError};
-/// What an arena says of itself, of an account and of its pool, and why it refuses a call.
-pub use matchlock::chain::{ArenaInfo, ChainAccount, Pool, Revert};
+/// What an arena says of itself, of an account, of its pool and of a dispute, and why it refuses a call.
+pub use matchlock::chain::{ArenaInfo, ChainAccount, DisputeUpdate, Pool, Revert};
 pub use outbox::{MemoryOutbox, Outbox};
 pub use send::{Outcomes, Sender};
 pub use watch::Watch;
@@ -138,17 +132,6 @@ pub struct ChainUpdate {
     pub disputes: Vec<DisputeUpdate>,
     /// The newest announcement of a withdrawal from the pool, or that it is done.
     pub pool_notice: Option<PoolNotice>,
-}
-
-/// A dispute that was opened, moved on, or ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DisputeUpdate {
-    /// The match.
-    pub match_id: MatchId,
-    /// Its docket; `None`: it has ended.
-    pub docket: Option<Docket>,
-    /// What was shown, as far as it can be read: the base, and the headers above it.
-    pub shown: Option<(State, Vec<Shown>)>,
 }
 
 /// A withdrawal from the pool that the operator has announced (R6.6); of nothing, once it is done or taken back.

@@ -12,10 +12,9 @@ use std::{
 use alloy_primitives::{Address, B256, aliases::U96};
 use alloy_sol_types::{SolEventInterface, SolInterface};
 use matchlock::{
-    abi::{Arena, Court, Domain, MatchId, State, Statement},
+    abi::{Arena, Domain, MatchId, Statement},
     account::{AccountId, Player, SettledSet},
-    chain::{LogEntry, ProviderError, docket_of},
-    dispute::{self, Shown},
+    chain::{DisputeUpdate, LogEntry, ProviderError, read_disputes},
     game::Amount,
     settle::ENTRY,
     sign::{Signature, recover},
@@ -24,8 +23,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, mpsc, watch};
 
 use super::{
-    Chain, ChainError, ChainEvent, ChainUpdate, Concluded, Deposit, DisputeUpdate, ExitOpened, Health, Outbox,
-    OutboxError, PoolNotice, Resync, SettledBatch, Tip,
+    Chain, ChainError, ChainEvent, ChainUpdate, Concluded, Deposit, ExitOpened, Health, Outbox, OutboxError,
+    PoolNotice, Resync, SettledBatch, Tip,
     connect::{records, tip},
     outbox::off_runtime,
 };
@@ -290,30 +289,13 @@ impl Watcher {
 
     /// What these logs tell; `None` if their transactions are gone again.
     async fn gather(&self, logs: &[LogEntry]) -> Result<Option<Found>, ProviderError> {
-        let mut found = Found::default();
+        let Some(disputes) = read_disputes(self.chain.node(), self.chain.arena().court, logs).await? else {
+            return Ok(None);
+        };
+        let mut found = Found { disputes, ..Found::default() };
         let mut skipped: HashMap<B256, Vec<(AccountId, u8)>> = HashMap::new();
         let mut unnamed = BTreeSet::new();
-        for entry in logs {
-            if entry.address == self.chain.arena().court {
-                let Ok(event) = Court::CourtEvents::decode_log(&entry.log()) else { continue };
-                if let Court::CourtEvents::Recorded(event) = &event.data {
-                    // A contract made the call; the headers come behind the docket. Their base was known before.
-                    if let Some(last) = found.disputes.last_mut().filter(|last| last.match_id.0 == event.matchId) {
-                        last.shown = recorded(event);
-                    }
-                    continue;
-                }
-                let is_shown = matches!(event.data, Court::CourtEvents::Shown(_));
-                let Some((match_id, docket)) = docket_of(event.data) else { continue };
-                let mut shown = None;
-                if is_shown {
-                    let transaction = self.chain.node().transaction(entry.transaction_hash).await?;
-                    let Some(transaction) = transaction else { return Ok(None) };
-                    shown = (transaction.to == Some(entry.address)).then(|| evidence(&transaction.input)).flatten();
-                }
-                found.disputes.push(DisputeUpdate { match_id, docket, shown });
-                continue;
-            }
+        for entry in logs.iter().filter(|entry| entry.address == self.chain.arena().domain.arena) {
             // An event of a later version says nothing that this one acts on.
             let Ok(event) = Arena::ArenaEvents::decode_log(&entry.log()) else { continue };
             let tx = entry.transaction_hash;
@@ -389,26 +371,6 @@ impl Found {
         self.touched.insert(AccountId(account));
         AccountId(account)
     }
-}
-
-/// What a call of the court shows.
-fn evidence(calldata: &[u8]) -> Option<(State, Vec<Shown>)> {
-    Some(match Court::CourtCalls::abi_decode(calldata).ok()? {
-        Court::CourtCalls::challenge(call) => dispute::shown(&call.shown),
-        Court::CourtCalls::respond(call) => dispute::shown(&call.shown),
-        _ => return None,
-    })
-}
-
-/// What an event says was shown: headers and moves. The base is not among them, so the first header stands for it.
-fn recorded(event: &Court::Recorded) -> Option<(State, Vec<Shown>)> {
-    let mut headers = event.headers.iter().zip(&event.moves).map(|(state, action)| Shown {
-        state: state.into(),
-        action: action.to_vec(),
-        signatures: Vec::new(),
-    });
-    let base = headers.next()?.state;
-    Some((base, headers.collect()))
 }
 
 /// The accounts that a call of the arena names without a log of its own: settling says nothing of what went well.
