@@ -3,7 +3,15 @@
 use core::fmt;
 
 use alloy_primitives::{Address, B256, keccak256};
-use k256::ecdsa::{RecoveryId, SigningKey, VerifyingKey};
+use k256::{
+    AffinePoint, ProjectivePoint, Scalar, U256,
+    ecdsa::{SigningKey, VerifyingKey},
+    elliptic_curve::{
+        ff::PrimeField,
+        ops::{Invert, LinearCombination, Reduce},
+        point::DecompressPoint,
+    },
+};
 use serde::{Deserialize, Serialize};
 
 /// A 64-byte compact signature: r, then s with the parity in its top bit (EIP-2098).
@@ -147,6 +155,9 @@ impl Signer for Key {
 /// Signatures are always checked by recovery, as the chain does it. Checking against a known public key is faster but
 /// does not look at the parity bit: a header with the wrong one would count here and be worthless on the chain.
 ///
+/// The library's own recovery checks the signature against the key that it has recovered, which takes as long again and cannot
+/// fail: with `Q = r⁻¹(sR − zG)`, the sum that verification forms, `zs⁻¹G + rs⁻¹Q`, is `R` (SEC 1, 4.1.4 and 4.1.6).
+///
 /// # Errors
 /// A malformed signature or one with a high s.
 pub fn recover(digest: B256, signature: &Signature) -> Result<Address, SignatureError> {
@@ -157,9 +168,13 @@ pub fn recover(digest: B256, signature: &Signature) -> Result<Address, Signature
     if signature.normalize_s().is_some() {
         return Err(SignatureError::HighS);
     }
-    VerifyingKey::recover_from_prehash(digest.as_slice(), &signature, RecoveryId::new(odd, false))
-        .map(|key| address_of(&key))
-        .map_err(|_| SignatureError::Malformed)
+    let (r, s) = signature.split_scalars();
+    let point = AffinePoint::decompress(&r.to_repr(), u8::from(odd).into());
+    let point = ProjectivePoint::from(Option::<AffinePoint>::from(point).ok_or(SignatureError::Malformed)?);
+    let z = <Scalar as Reduce<U256>>::reduce_bytes(&digest.0.into());
+    let inverse = *r.invert();
+    let key = ProjectivePoint::lincomb(&ProjectivePoint::GENERATOR, &-(inverse * z), &point, &(inverse * *s));
+    VerifyingKey::from_affine(key.to_affine()).map(|key| address_of(&key)).map_err(|_| SignatureError::Malformed)
 }
 
 /// Checks that `signer` signed this digest.
@@ -174,4 +189,42 @@ pub fn verify(digest: B256, signature: &Signature, expected: Address) -> Result<
 fn address_of(key: &VerifyingKey) -> Address {
     let point = key.to_encoded_point(false);
     Address::from_word(keccak256(&point.as_bytes()[1..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use k256::ecdsa::RecoveryId;
+
+    use super::*;
+
+    /// As the library does it, with its check of the result.
+    fn recovered(digest: B256, signature: &Signature) -> Option<Address> {
+        let mut bytes = signature.0;
+        let odd = bytes[32] & 0x80 != 0;
+        bytes[32] &= 0x7f;
+        let signature = k256::ecdsa::Signature::from_slice(&bytes).ok().filter(|it| it.normalize_s().is_none())?;
+        let key = VerifyingKey::recover_from_prehash(digest.as_slice(), &signature, RecoveryId::new(odd, false));
+        key.ok().map(|key| address_of(&key))
+    }
+
+    #[test]
+    fn recovery_says_what_the_library_says_of_good_and_of_damaged_signatures() {
+        let mut damaged = 0;
+        for n in 0..200u64 {
+            let key = Key::from_bytes(&keccak256(n.to_be_bytes())).expect("a key");
+            let digest = keccak256([n.to_be_bytes(), [1; 8]].concat());
+            let signature = key.sign(digest).expect("signs");
+            assert_eq!(recover(digest, &signature), Ok(key.address()), "{n}");
+            let mut other = signature;
+            other.0[(n % 64) as usize] ^= 1 << (n % 8);
+            for (digest, signature) in [(digest, signature), (digest, other), (keccak256(digest), signature)] {
+                assert_eq!(recover(digest, &signature).ok(), recovered(digest, &signature), "{n}");
+                damaged += u32::from(recover(digest, &signature).is_err());
+            }
+        }
+        assert!(damaged > 0, "some of them are nobody's");
+        for bytes in [[0; 64], [0xff; 64]] {
+            assert_eq!(recover(B256::ZERO, &Signature(bytes)).ok(), recovered(B256::ZERO, &Signature(bytes)));
+        }
+    }
 }
