@@ -3,7 +3,10 @@
 //! The same overlay serves four readers: a call on the newest block, a call on an older block (the undo entries are
 //! the changes), a block being mined, and a rollback. Whatever lies in the overlay is what a commit writes.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
+};
 
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256};
 use revm::{
@@ -12,6 +15,15 @@ use revm::{
 };
 
 use crate::store::{Account, Batch, StoreError, Undo, UndoAccount, UndoSlot, View};
+
+/// Code with its jump destinations found, by its hash, for all chains of the process: finding them takes longer than most calls.
+static ANALYSED: LazyLock<Mutex<HashMap<B256, Bytecode>>> = LazyLock::new(Mutex::default);
+/// Contracts in there; at 24 KiB each, some 6 MiB.
+const MOST_ANALYSED: usize = 256;
+
+fn lock(analysed: &Mutex<HashMap<B256, Bytecode>>) -> MutexGuard<'_, HashMap<B256, Bytecode>> {
+    analysed.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A view with changes over it.
 #[derive(Clone)]
@@ -202,7 +214,16 @@ impl DatabaseRef for State {
     }
 
     fn code_by_hash_ref(&self, hash: B256) -> Result<Bytecode, StoreError> {
-        Bytecode::new_raw_checked(self.code_of_hash(hash)?).map_err(|_| StoreError::Corrupt("contract code"))
+        if let Some(code) = lock(&ANALYSED).get(&hash) {
+            return Ok(code.clone());
+        }
+        let code = Bytecode::new_raw_checked(self.code_of_hash(hash)?);
+        let code = code.map_err(|_| StoreError::Corrupt("contract code"))?;
+        let mut analysed = lock(&ANALYSED);
+        if analysed.len() >= MOST_ANALYSED {
+            analysed.clear();
+        }
+        Ok(analysed.entry(hash).or_insert(code).clone())
     }
 
     fn storage_ref(&self, address: Address, slot: U256) -> Result<U256, StoreError> {
