@@ -4,10 +4,7 @@
 //! dispute that anybody opened is answered with whatever is newer here, and finalized when its window is over. What the
 //! rules forbid is never shown, and is contested when somebody else shows it: this server has the rules, and replays.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use alloy_primitives::{Address, U256};
 use alloy_sol_types::SolCall;
@@ -53,8 +50,14 @@ impl CourtInfo {
 #[derive(Default)]
 pub(crate) struct Disputes {
     open: BTreeMap<MatchId, Dispute>,
-    submitted: BTreeSet<String>,
+    /// What is taken to court about them: drawn up once, as long as nothing is added.
+    files: BTreeMap<MatchId, Arc<File>>,
+    /// By their keys: `None` while it is on its way, then when it may be submitted again.
+    submitted: BTreeMap<String, Option<u64>>,
 }
+
+/// Seconds after which a plea that came to nothing may be made again: a reorg may have taken back what it led to.
+const AGAIN: u64 = 30;
 
 /// Notes of disputes are named so, and by their match.
 const NOTE: &str = "dispute-";
@@ -68,6 +71,8 @@ const PATIENCE: BasisPoints = match BasisPoints::new(5_000) {
 /// A match as it is taken to court.
 struct File {
     row: MatchRow,
+    /// The newest turn that is stored.
+    newest: u32,
     /// Its turns up to the first that its author did not sign or the rules forbid.
     legal: Vec<Turn>,
     owners: Vec<Address>,
@@ -114,6 +119,10 @@ impl Hub {
     }
 
     fn undocketed(&self, match_id: MatchId) {
+        let mut disputes = lock(&self.disputes);
+        disputes.files.remove(&match_id);
+        disputes.submitted.retain(|key, after| after.is_none() || !key.contains(&match_id.to_string()));
+        drop(disputes);
         if lock(&self.disputes).open.remove(&match_id).is_some() {
             self.store.write(vec![Change::Note(format!("{NOTE}{match_id}"), None)], || {});
         }
@@ -210,18 +219,37 @@ impl Hub {
     /// Submits a call; what was submitted under its key is not submitted again.
     fn plead(&self, court: CourtInfo, plea: Plea) {
         let Plea { key, motion, calldata } = plea;
-        if !lock(&self.disputes).submitted.insert(key.clone()) {
+        let now = self.now();
+        let mut disputes = lock(&self.disputes);
+        if disputes.submitted.get(&key).is_some_and(|after| after.is_none_or(|after| now < after)) {
             return;
         }
+        disputes.submitted.insert(key.clone(), None);
+        drop(disputes);
         tracing::info!(key, "to the court: {motion}");
         let to = if motion.is_for_arena() { self.arena() } else { court.address };
         let value = if motion.is_bonded() { court.bond } else { U256::ZERO };
         self.ask(Ask::Submit { key, to, calldata, value });
     }
 
+    /// A plea has been mined or refused.
+    pub(crate) fn pleaded(&self, key: &str) {
+        if let Some(submitted) = lock(&self.disputes).submitted.get_mut(key) {
+            *submitted = Some(self.now() + AGAIN);
+        }
+    }
+
     /// Everything signed of a match that is or was open.
-    fn file(&self, match_id: MatchId) -> Result<File, StoreError> {
+    fn file(&self, match_id: MatchId) -> Result<Arc<File>, StoreError> {
         let (seq, row) = self.store.match_by_id(match_id)?.ok_or(StoreError::Damaged)?;
+        let newest = self.store.last_turn(seq)?.and_then(|bytes| decode_turn(&bytes)).map_or(0, |turn| turn.state.turn);
+        let known = lock(&self.disputes).files.get(&match_id).cloned();
+        if let Some(known) = known
+            && known.newest == newest
+            && known.row.ending.is_some() == row.ending.is_some()
+        {
+            return Ok(known);
+        }
         let rules = self.games.get(&row.terms.rules).ok_or(StoreError::Damaged)?.clone();
         let mut replay = Replay::new(match_id, &row.terms, &*rules).map_err(|_| StoreError::Damaged)?;
         let mut legal: Vec<Turn> = Vec::new();
@@ -245,7 +273,12 @@ impl Hub {
             Some(Ending::Final { signatures, operator, .. }) => signatures.iter().copied().chain([*operator]).collect(),
             _ => Vec::new(),
         };
-        Ok(File { row, legal, owners, rules, conclusion })
+        let file = Arc::new(File { row, newest, legal, owners, rules, conclusion });
+        let mut disputes = lock(&self.disputes);
+        if disputes.open.contains_key(&match_id) {
+            disputes.files.insert(match_id, file.clone());
+        }
+        Ok(file)
     }
 
     /// A final that all seats signed while the match is in dispute: the operator's signature goes to the chain and nowhere

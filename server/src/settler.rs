@@ -241,6 +241,7 @@ impl Hub {
                 self.ask(Ask::Forget(submission));
             }
             Some(Submitted::Single) => {
+                self.pleaded(&submission);
                 match outcome {
                     Outcome::Confirmed(mined) => tracing::info!(key = submission, gas = mined.gas_used, "done"),
                     // Somebody else was faster, or the account signed after all.
@@ -410,7 +411,9 @@ fn parse(key: &str) -> Option<Submitted> {
     match (parts.next()?, parts.next()?) {
         ("batch", number) => number.parse().ok().map(Submitted::Batch),
         ("claims", account) => account.parse().ok().map(|address| Submitted::Claims(AccountId(address))),
-        ("lock" | "conclude" | "challenge" | "respond" | "finalize" | "contest" | "rule", _) => Some(Submitted::Single),
+        ("lock" | "conclude" | "challenge" | "respond" | "contest" | "equivocate" | "rule" | "finalize", _) => {
+            Some(Submitted::Single)
+        }
         _ => None,
     }
 }

@@ -232,7 +232,9 @@ impl<'a> Counsel<'a> {
         if let Some(accusation) = self.accuse(dispute) {
             return Some(accusation);
         }
-        let own = docket.phase() == Phase::Open && docket.mover().is_some() && docket.mover() == self.seat;
+        // What is agreed anybody can show; a move of its own that nobody has signed over yet is waited for.
+        let own = self.seat.is_some() && docket.mover() == self.seat && docket.phase() == Phase::Open;
+        let own = own && self.signed.agreed() <= docket.turn();
         let wait = (docket.until() - docket.since()) * u64::from(self.patience.points()) / 10_000;
         if !own && moment.now < docket.since() + wait {
             return None;
@@ -243,10 +245,10 @@ impl<'a> Counsel<'a> {
     /// What is newer than what the court knows (R7.4, R7.9).
     fn respond(&self, dispute: &Dispute) -> Option<Plea> {
         let (docket, signed) = (&dispute.docket, &self.signed);
-        let onward = || signed.answer(docket).filter(|_| docket.phase() == Phase::Open);
-        let (shown, fork) = match onward() {
-            Some(answer) => (answer, Vec::new()),
-            None => (signed.evidence(), self.fork(dispute)?),
+        // From what is agreed it is a few headers; from the docket's top it may be many.
+        let (shown, fork) = match self.fork(dispute) {
+            Some(fork) => (signed.evidence(), fork),
+            None => (signed.answer(docket).filter(|_| docket.phase() == Phase::Open)?, Vec::new()),
         };
         let turn = top(&shown);
         let call = Court::respondCall {
@@ -255,7 +257,7 @@ impl<'a> Counsel<'a> {
             shown,
             fork: fork.iter().map(Into::into).collect(),
         };
-        Some(self.plea(Motion::Respond { turn }, format!("{}-{turn}", moment_of(docket)), &call))
+        Some(self.plea(Motion::Respond { turn }, moment_of(docket), &call))
     }
 
     /// Whether the agreed header held here counts against the docket: the docket's headers that it takes the place of, which are
