@@ -114,7 +114,8 @@ impl Clock {
         Clock(Arc::new(now))
     }
 
-    fn now(&self) -> u64 {
+    /// Unix seconds.
+    pub fn now(&self) -> u64 {
         (self.0)()
     }
 }

@@ -1,19 +1,37 @@
 //! From the store to memory, after a restart: whatever was promised is known again before anyone connects.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
+};
 
 use matchlock::{account::AccountId, wire::TableId};
 
 use crate::{
     account::{Account, Hold, Reservation},
+    chain::{At, Chain},
+    follow::read_accounts,
     hub::Hub,
     matches::{Match, Open, Phase, decode_turn},
     operator::largest_gain,
+    server::StartError,
     store::{AccountRow, Ending, MatchRow, StoreError},
     sync::lock,
 };
 
 impl Hub {
+    /// Takes up what an earlier run left: from the store, and what the chain says of it.
+    pub(crate) async fn take_up(self: &Arc<Self>, chain: &Chain) -> Result<(), StartError> {
+        self.restore_notice()?;
+        self.restore_disputes()?;
+        let loaded = self.restore()?;
+        let tip = chain.tip(At::Confirmed).await?;
+        self.height.store(tip.height, Ordering::Relaxed);
+        self.chain_time.store(tip.time, Ordering::Relaxed);
+        read_accounts(self, chain, &loaded).await?;
+        Ok(self.restore_settler()?)
+    }
+
     /// Loads every account that something hangs on, and every match that has not ended.
     pub(crate) fn restore(self: &Arc<Self>) -> Result<Vec<AccountId>, StoreError> {
         let mut loaded = BTreeSet::new();

@@ -20,7 +20,6 @@ use tokio_tungstenite::tungstenite;
 use crate::{
     account::Account,
     hub::Hub,
-    opening::random,
     peer::{Closed, Peer},
     sync::lock,
 };
@@ -58,7 +57,7 @@ struct LoggedIn {
 
 /// Says welcome and takes the login (R8.4). `None`: the connection ended.
 async fn log_in(hub: &Arc<Hub>, socket: &mut WebSocket) -> Result<Option<LoggedIn>, Refusal> {
-    let nonce = random();
+    let nonce = hub.machine.random();
     let welcome = wire::encode(&ToClient::Welcome(hub.welcome(nonce)));
     if socket.send(Message::Binary(welcome.into())).await.is_err() {
         return Ok(None);
@@ -80,13 +79,26 @@ async fn log_in(hub: &Arc<Hub>, socket: &mut WebSocket) -> Result<Option<LoggedI
     Ok(Some(LoggedIn { account, resume }))
 }
 
-fn check_login(hub: &Hub, player: Player, nonce: alloy_primitives::B256, signature: &Signature) -> Result<(), Refusal> {
+pub(crate) fn check_login(
+    hub: &Hub,
+    player: Player,
+    nonce: alloy_primitives::B256,
+    signature: &Signature,
+) -> Result<(), Refusal> {
     if player.key == hub.operator.address() {
         // R2.4: no statement of such an account could be settled.
         return Err(Refusal::WrongSigner { signer: player.key });
     }
     let login = Login { account: player.account(), nonce };
     hub.operator.verify(hub.operator.digest(login.struct_hash()), signature, player.key)
+}
+
+/// The login is good: from here on, what happens to the account is sent here, and an older connection of it is closed.
+pub(crate) fn ready(hub: &Hub, account: &Account, peer: &Peer) {
+    peer.send(&ToClient::Ready(lock(&account.book).view(hub.moment())));
+    if let Some(older) = lock(&account.peer).replace(peer.clone()) {
+        older.close(Closed::Ended(Refusal::Superseded));
+    }
 }
 
 async fn first_frame(socket: &mut WebSocket) -> Result<Option<ToServer>, Refusal> {
@@ -125,12 +137,7 @@ impl Connection {
     }
 
     async fn run(&mut self, named: Vec<Have>) -> Result<(), Ended> {
-        let ready = ToClient::Ready(lock(&self.account.book).view(self.hub.moment()));
-        self.peer.send(&ready);
-        // From here on, what happens to the account is sent here, and an older connection of it is closed.
-        if let Some(older) = lock(&self.account.peer).replace(self.peer.clone()) {
-            older.close(Closed::Ended(Refusal::Superseded));
-        }
+        ready(&self.hub, &self.account, &self.peer);
         for resuming in self.hub.to_resume(&self.account, &named) {
             let mut at = Some(resuming);
             while let Some(resuming) = at {

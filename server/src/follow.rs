@@ -12,7 +12,7 @@ use crate::{
     chain::{
         At, Chain, ChainError, ChainEvent, ChainUpdate, Concluded, Outbox, OutboxError, Outcomes, PoolNotice, Sender,
     },
-    chain::{Submission, SubmitError, Watch},
+    chain::{Queue, Submission, SubmitError, Watch},
     hub::Hub,
     ledger::Ask,
     store::{AppliedClaim, Change, StoreError},
@@ -54,90 +54,93 @@ impl Follow {
     }
 
     fn ask(&self, ask: Ask) {
-        match ask {
-            Ask::Record(account, answer) => {
-                let chain = self.chain.clone();
-                tokio::spawn(async move {
-                    let record = chain.record(account, At::Confirmed).await;
-                    if let Err(error) = &record {
-                        tracing::warn!(%error, %account, "an account cannot be read from the chain");
-                    }
-                    // Whoever asked may be gone.
-                    let _ = answer.send(record.ok());
-                });
-            }
-            Ask::Submit { key, to, calldata, value } => {
-                let submission = Submission { key, to, calldata: calldata.into(), value, gas_limit: None };
-                tokio::spawn(submit(self.sender.clone(), submission));
-            }
-            Ask::Forget(key) => {
-                let sender = self.sender.clone();
-                tokio::spawn(async move {
-                    // Not forgotten is told again, and dealt with again.
-                    if let Err(error) = sender.forget(&key).await {
-                        tracing::warn!(%error, key, "the sender does not forget");
-                    }
-                });
-            }
-        }
+        let (chain, queue) = (self.chain.clone(), self.sender.queue().clone());
+        tokio::spawn(async move { answer(&chain, &queue, ask).await });
     }
 
     async fn event(&mut self, event: ChainEvent) {
-        let read = match &event {
-            ChainEvent::Update(update) => self.update(update).await,
-            ChainEvent::Resync(resync) => {
-                tracing::warn!(?resync, "the chain was reorganised below the confirmed block");
-                self.hub.height.store(resync.height, Ordering::Relaxed);
-                self.hub.chain_time.store(resync.time, Ordering::Relaxed);
-                self.reread().await
-            }
-        };
-        if let Err(error) = read {
-            // What is not known of an account is read again with its next change or login.
-            tracing::warn!(%error, "the chain cannot be read");
-        }
+        take(&self.hub, &self.chain, &event).await;
         if let Err(error) = self.watch.done(&event).await {
             tracing::warn!(%error, "the watcher's place is not kept; its events come again");
         }
     }
+}
 
-    async fn update(&self, update: &ChainUpdate) -> Result<(), ChainError> {
-        let hub = &self.hub;
-        hub.height.store(update.height, Ordering::Relaxed);
-        hub.chain_time.store(update.time, Ordering::Relaxed);
-        for dispute in &update.disputes {
-            hub.docketed(dispute);
+/// Does what the hub asks of the chain.
+pub(crate) async fn answer(chain: &Chain, queue: &Queue, ask: Ask) {
+    match ask {
+        Ask::Record(account, answer) => {
+            let record = chain.record(account, At::Confirmed).await;
+            if let Err(error) = &record {
+                tracing::warn!(%error, %account, "an account cannot be read from the chain");
+            }
+            // Whoever asked may be gone.
+            let _ = answer.send(record.ok());
         }
-        for concluded in &update.concluded {
-            hub.applied(concluded);
-            hub.ruled(concluded);
+        Ask::Submit { key, to, calldata, value } => {
+            submit(queue, Submission { key, to, calldata: calldata.into(), value, gas_limit: None }).await;
         }
-        for settled in &update.settled {
-            hub.batch_seen(settled.batch, settled.results_root);
-        }
-        let batch = update.settled.iter().map(|settled| settled.batch).max().unwrap_or(0);
-        for skipped in update.settled.iter().flat_map(|settled| &settled.skipped) {
-            tracing::warn!(account = %skipped.0, reason = skipped.1, "a statement was not settled");
-        }
-        for (id, record) in &update.touched {
-            if let Some(account) = hub.accounts.find(id) {
-                hub.observe(&account, *record, batch);
+        Ask::Forget(key) => {
+            // Not forgotten is told again, and dealt with again.
+            if let Err(error) = queue.forget(&key).await {
+                tracing::warn!(%error, key, "the sender does not forget");
             }
         }
-        if update.reread_all {
-            self.reread().await?;
-        }
-        if let Some(notice) = update.pool_notice {
-            hub.note_pool(notice);
-        }
-        hub.read_pool(&self.chain).await
     }
+}
 
-    /// Reads every account in memory again.
-    async fn reread(&self) -> Result<(), ChainError> {
-        let known: Vec<_> = self.hub.accounts.values().iter().map(|account| account.id).collect();
-        read_accounts(&self.hub, &self.chain, &known).await
+/// Tells the hub what happened on the chain.
+pub(crate) async fn take(hub: &Arc<Hub>, chain: &Chain, event: &ChainEvent) {
+    let read = match event {
+        ChainEvent::Update(event) => update(hub, chain, event).await,
+        ChainEvent::Resync(resync) => {
+            tracing::warn!(?resync, "the chain was reorganised below the confirmed block");
+            hub.height.store(resync.height, Ordering::Relaxed);
+            hub.chain_time.store(resync.time, Ordering::Relaxed);
+            reread(hub, chain).await
+        }
+    };
+    if let Err(error) = read {
+        // What is not known of an account is read again with its next change or login.
+        tracing::warn!(%error, "the chain cannot be read");
     }
+}
+
+async fn update(hub: &Arc<Hub>, chain: &Chain, update: &ChainUpdate) -> Result<(), ChainError> {
+    hub.height.store(update.height, Ordering::Relaxed);
+    hub.chain_time.store(update.time, Ordering::Relaxed);
+    for dispute in &update.disputes {
+        hub.docketed(dispute);
+    }
+    for concluded in &update.concluded {
+        hub.applied(concluded);
+        hub.ruled(concluded);
+    }
+    for settled in &update.settled {
+        hub.batch_seen(settled.batch, settled.results_root);
+    }
+    let batch = update.settled.iter().map(|settled| settled.batch).max().unwrap_or(0);
+    for skipped in update.settled.iter().flat_map(|settled| &settled.skipped) {
+        tracing::warn!(account = %skipped.0, reason = skipped.1, "a statement was not settled");
+    }
+    for (id, record) in &update.touched {
+        if let Some(account) = hub.accounts.find(id) {
+            hub.observe(&account, *record, batch);
+        }
+    }
+    if update.reread_all {
+        reread(hub, chain).await?;
+    }
+    if let Some(notice) = update.pool_notice {
+        hub.note_pool(notice);
+    }
+    hub.read_pool(chain).await
+}
+
+/// Reads every account in memory again.
+async fn reread(hub: &Arc<Hub>, chain: &Chain) -> Result<(), ChainError> {
+    let known: Vec<_> = hub.accounts.values().iter().map(|account| account.id).collect();
+    read_accounts(hub, chain, &known).await
 }
 
 /// Reads accounts and the pool from the chain.
@@ -152,9 +155,9 @@ pub(crate) async fn read_accounts(hub: &Arc<Hub>, chain: &Chain, ids: &[AccountI
     hub.read_pool(chain).await
 }
 
-async fn submit(sender: Sender, submission: Submission) {
+async fn submit(queue: &Queue, submission: Submission) {
     loop {
-        match sender.submit(submission.clone()).await {
+        match queue.submit(submission.clone()).await {
             Ok(_) => return,
             Err(error @ (SubmitError::Outbox(_) | SubmitError::Full(_))) => {
                 tracing::warn!(%error, key = submission.key, "a submission was not taken; trying again");

@@ -14,7 +14,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::Instant,
 };
 
 use alloy_primitives::{Address, U256};
@@ -34,6 +34,7 @@ use crate::{
     leave::Leavers,
     ledger::{Ask, ChainAccount},
     lobby::Lobby,
+    machine::Machine,
     matches::Match,
     operator::Operator,
     peer::Peer,
@@ -50,6 +51,7 @@ const CHAIN_LAG: u64 = 120;
 /// What all connections share.
 pub(crate) struct Hub {
     pub(crate) settings: Settings,
+    pub(crate) machine: Machine,
     pub(crate) operator: Operator,
     pub(crate) token: Address,
     pub(crate) games: BTreeMap<RulesId, Arc<dyn Rules>>,
@@ -84,6 +86,7 @@ impl Hub {
     /// A hub with nothing in memory yet; `asks` are worked off by the chain's task.
     pub(crate) fn new(
         settings: Settings,
+        machine: Machine,
         operator: Operator,
         token: Address,
         court: Option<CourtInfo>,
@@ -94,6 +97,7 @@ impl Hub {
         let next_match = AtomicU64::new(store.next_match()?);
         Ok(Hub {
             settings,
+            machine,
             operator,
             token,
             games: games.into_iter().map(|rules| (rules.id(), rules)).collect(),
@@ -267,15 +271,30 @@ impl Hub {
         });
     }
 
+    /// What is looked at often: acknowledgements that nothing took along, proposals that lapse, batches that come of age.
+    pub(crate) fn tick(self: &Arc<Self>) {
+        self.acknowledge();
+        self.lapse();
+        self.expire();
+        self.answer_exits();
+        self.settle();
+    }
+
+    /// What is looked at every second: clocks and disputes.
+    pub(crate) fn tick_second(self: &Arc<Self>) {
+        self.call_clocks();
+        self.answer_disputes();
+    }
+
     /// Sends the acknowledgements that nothing took along.
-    pub(crate) fn acknowledge(&self) {
+    fn acknowledge(&self) {
         let soon = std::mem::take(&mut *lock(&self.soon));
         soon.iter().for_each(Peer::wake);
     }
 
     /// Seconds since 1970.
     pub(crate) fn now(&self) -> u64 {
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+        self.machine.now()
     }
 
     /// The same, as far as the chain is concerned: a development chain's time may be ahead.

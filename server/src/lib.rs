@@ -34,6 +34,8 @@ pub mod chain;
 mod conclude;
 mod config;
 mod connection;
+#[doc(hidden)]
+pub mod core;
 mod dispute;
 mod embedded;
 mod follow;
@@ -42,6 +44,7 @@ mod hub;
 mod leave;
 mod ledger;
 mod lobby;
+mod machine;
 mod matches;
 mod opening;
 mod operator;
@@ -57,6 +60,7 @@ mod sync;
 mod withdraw;
 
 pub use config::{Options, OptionsError};
+pub use machine::Machine;
 pub use operator::PoolBook;
 pub use server::{ChainChoice, Config, Server, StartError, read_key};
 pub use settings::Settings;

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::Address;
 use matchlock::{
     abi::{MatchId, MatchTerms, State},
     rules::RulesError,
@@ -45,7 +45,7 @@ impl Hub {
             expiry: self.chain_now() + self.settings.expire_after,
             seeds,
             start: start.start_commitment(),
-            salt: random(),
+            salt: self.machine.random(),
         };
         let id = terms.id(self.operator.domain());
         self.operator.promise(largest_gain(&terms))?;
@@ -245,11 +245,4 @@ pub(crate) fn signer(error: SignerError) -> Refusal {
 fn unplayable(error: RulesError) -> Refusal {
     tracing::error!(%error, "rules refuse a table that fits their own limits");
     Refusal::UnknownRules
-}
-
-/// 32 bytes that nobody can guess.
-pub(crate) fn random() -> B256 {
-    let mut bytes = B256::ZERO;
-    getrandom::fill(bytes.as_mut_slice()).expect("the system has randomness");
-    bytes
 }

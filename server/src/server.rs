@@ -27,9 +27,10 @@ use crate::{
     chain::{Chain, ChainConfig, ChainError},
     dispute::CourtInfo,
     embedded::Embedded,
-    follow::{Follow, Notes, read_accounts},
+    follow::{Follow, Notes},
     http::{self, App},
     hub::Hub,
+    machine::Machine,
     operator::Operator,
     peer::Closed,
     settings::Settings,
@@ -57,6 +58,8 @@ pub struct Config {
     pub chain: ChainChoice,
     /// Times and limits.
     pub settings: Settings,
+    /// Time and randomness.
+    pub machine: Machine,
 }
 
 impl Config {
@@ -68,6 +71,7 @@ impl Config {
             operator_key: None,
             chain: ChainChoice::Embedded,
             settings: Settings::default(),
+            machine: Machine::default(),
         }
     }
 }
@@ -175,15 +179,9 @@ impl Server {
         let operator = Operator::new(chain.config().operator_key.clone(), info.domain);
         let court = CourtInfo::read(&chain).await?;
         let (asks, asked) = mpsc::unbounded_channel();
-        let hub = Arc::new(Hub::new(config.settings, operator, info.token, court, games, store, asks)?);
-        hub.restore_notice()?;
-        hub.restore_disputes()?;
-        let loaded = hub.restore()?;
-        let tip = chain.tip(crate::chain::At::Confirmed).await?;
-        hub.height.store(tip.height, Ordering::Relaxed);
-        hub.chain_time.store(tip.time, Ordering::Relaxed);
-        read_accounts(&hub, &chain, &loaded).await?;
-        hub.restore_settler()?;
+        let (settings, machine) = (config.settings, config.machine);
+        let hub = Arc::new(Hub::new(settings, machine, operator, info.token, court, games, store, asks)?);
+        hub.take_up(&chain).await?;
 
         let notes = Arc::new(Notes(hub.clone()));
         let (sender, outcomes) = chain.sender(notes.clone()).await?;
@@ -390,15 +388,10 @@ pub(crate) async fn tick(hub: Arc<Hub>) {
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for count in 0u64.. {
         tick.tick().await;
-        hub.acknowledge();
-        hub.lapse();
-        hub.expire();
-        hub.answer_exits();
         // Clocks are in seconds, and every match is looked at.
         if count.is_multiple_of(10) {
-            hub.call_clocks();
-            hub.answer_disputes();
+            hub.tick_second();
         }
-        hub.settle();
+        hub.tick();
     }
 }

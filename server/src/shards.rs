@@ -54,8 +54,16 @@ impl<K: Eq + Hash + Copy, V: Clone> Shards<K, V> {
         self.shards.iter().map(|shard| lock(shard).len()).sum()
     }
 
-    /// All values, shard by shard.
-    pub(crate) fn values(&self) -> Vec<V> {
-        self.shards.iter().flat_map(|shard| lock(shard).values().cloned().collect::<Vec<_>>()).collect()
+    /// All values, by their keys: what follows from an order must not differ from run to run.
+    pub(crate) fn values(&self) -> Vec<V>
+    where
+        K: Ord,
+    {
+        let pairs = |shard: &Mutex<HashMap<K, V>>| {
+            lock(shard).iter().map(|(key, value)| (*key, value.clone())).collect::<Vec<_>>()
+        };
+        let mut all: Vec<(K, V)> = self.shards.iter().flat_map(pairs).collect();
+        all.sort_unstable_by_key(|(key, _)| *key);
+        all.into_iter().map(|(_, value)| value).collect()
     }
 }

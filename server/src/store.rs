@@ -114,6 +114,13 @@ impl Store {
 
     /// A store that opens its database so; tests put a failing disk here.
     pub(crate) fn open_with(open: OpenDatabase) -> Result<Store, StoreError> {
+        let store = Store::open_by_hand(open)?;
+        *lock(&store.writer) = Some(writer::spawn(store.shared.clone()));
+        Ok(store)
+    }
+
+    /// A store without a thread: what is queued becomes durable by [`Store::flush`] alone, for a simulator.
+    pub(crate) fn open_by_hand(open: OpenDatabase) -> Result<Store, StoreError> {
         let database = open()?;
         prepare(&database)?;
         let shared = Arc::new(Shared {
@@ -123,8 +130,7 @@ impl Store {
             open,
             healthy: AtomicBool::new(true),
         });
-        let writer = writer::spawn(shared.clone());
-        Ok(Store { shared, writer: Mutex::new(Some(writer)) })
+        Ok(Store { shared, writer: Mutex::new(None) })
     }
 
     /// Whether writes are taken now.
@@ -171,10 +177,26 @@ impl Store {
             }
         }
         self.write_for(changes, Now(done));
+        if lock(&self.writer).is_none() {
+            self.flush(usize::MAX)?;
+        }
         match wait.recv() {
             Ok(true) => Ok(()),
             Ok(false) | Err(_) => Err(StoreError::Failing),
         }
+    }
+
+    /// Without a thread: makes the oldest writes durable, at most so many, and tells who waits for them. The number of those that
+    /// are left.
+    pub(crate) fn flush(&self, most: usize) -> Result<usize, StoreError> {
+        let mut writes = std::mem::take(&mut lock(&self.shared.queue).writes);
+        let later = writes.split_off(most.min(writes.len()));
+        lock(&self.shared.queue).writes.splice(0..0, later);
+        if !writes.is_empty() {
+            writer::attempt(&self.shared, &writes)?;
+        }
+        writes.into_iter().filter_map(|write| write.pending).for_each(Pending::stored);
+        Ok(lock(&self.shared.queue).writes.len())
     }
 
     fn push(&self, write: Write, urgent: bool) {
@@ -193,8 +215,10 @@ impl Store {
     pub(crate) fn close(&self) {
         lock(&self.shared.queue).closing = true;
         self.shared.wake.notify_one();
-        if let Some(writer) = lock(&self.writer).take() {
-            let _ = writer.join();
+        match lock(&self.writer).take() {
+            Some(writer) => drop(writer.join()),
+            // Without a thread: what is queued is the caller's business.
+            None => *self.shared.database.write().unwrap_or_else(std::sync::PoisonError::into_inner) = None,
         }
     }
 

@@ -25,8 +25,10 @@ pub use error::{ChainError, OutboxError, SubmitError};
 /// What an arena says of itself, of an account, of its pool and of a dispute, and why it refuses a call.
 pub use matchlock::chain::{ArenaInfo, ChainAccount, DisputeUpdate, Pool, Revert};
 pub use outbox::{MemoryOutbox, Outbox};
+pub(crate) use send::Queue;
 pub use send::{Outcomes, Sender};
 pub use watch::Watch;
+pub(crate) use watch::{Done, Look, Watcher};
 
 /// How to reach the chain and how to treat it.
 #[derive(Clone, Debug)]

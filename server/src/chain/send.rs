@@ -59,6 +59,10 @@ impl Sender {
         submitted.await.unwrap_or(Err(SubmitError::Closed))
     }
 
+    pub(crate) fn queue(&self) -> &Arc<Queue> {
+        &self.queue
+    }
+
     /// Where a submission stands; `None` if it was never made or is forgotten.
     pub async fn progress(&self, key: &str) -> Option<Progress> {
         self.queue.progress(key).await

@@ -68,7 +68,7 @@ impl Watch {
 
 /// How far the consumer is.
 #[derive(Clone)]
-struct Done {
+pub(crate) struct Done {
     marks: Arc<Mutex<Marks>>,
     outbox: Arc<dyn Outbox>,
 }
@@ -80,7 +80,7 @@ impl std::fmt::Debug for Done {
 }
 
 impl Done {
-    async fn note(&self, event: &ChainEvent) -> Result<(), OutboxError> {
+    pub(crate) async fn note(&self, event: &ChainEvent) -> Result<(), OutboxError> {
         let mut marks = self.marks.lock().await;
         let mut after = marks.clone();
         match event {
@@ -114,7 +114,7 @@ impl Marks {
 
 pub(crate) async fn start(chain: Chain, outbox: Arc<dyn Outbox>) -> Result<Watch, ChainError> {
     let watcher = Watcher::load(chain, &outbox).await?;
-    let done = Done { marks: Arc::new(Mutex::new(watcher.marks.clone())), outbox };
+    let done = watcher.done(outbox);
     let (tell, events) = mpsc::channel(MOST_EVENTS);
     let (show, health) = watch::channel(Health::default());
     tokio::spawn(run(watcher, tell, show));
@@ -190,6 +190,11 @@ impl Watcher {
         };
         let range = chain.config().log_range.max(1);
         Ok(Watcher { chain, marks, range, head: 0, confirmed: 0 })
+    }
+
+    /// Where to note how far the consumer is.
+    pub(crate) fn done(&self, outbox: Arc<dyn Outbox>) -> Done {
+        Done { marks: Arc::new(Mutex::new(self.marks.clone())), outbox }
     }
 
     /// Looks once. What it tells it does not tell again unless a reorg undoes it.

@@ -96,7 +96,7 @@ fn write(shared: &Shared, writes: &mut Vec<Write>) -> bool {
     }
 }
 
-fn attempt(shared: &Shared, writes: &[Write]) -> Result<(), StoreError> {
+pub(super) fn attempt(shared: &Shared, writes: &[Write]) -> Result<(), StoreError> {
     let database = shared.database.read().unwrap_or_else(PoisonError::into_inner);
     let tx = database.as_ref().ok_or(StoreError::Failing)?.begin_write()?;
     tables::apply(&tx, writes.iter().flat_map(|write| write.changes.iter()))?;
