@@ -4,6 +4,7 @@ pub mod audit;
 pub mod bench;
 pub mod play;
 pub mod scene;
+pub mod sim;
 pub mod table;
 pub mod tap;
 pub mod world;
