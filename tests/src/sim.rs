@@ -9,6 +9,8 @@ mod cheat;
 mod check;
 mod plan;
 mod player;
+mod scenario;
+mod tally;
 mod world;
 
 use std::sync::Arc;
@@ -16,9 +18,11 @@ use std::sync::Arc;
 use matchlock::{game::BasisPoints, rules::Rules};
 use matchlock_server::chain::{Chain, ChainConfig};
 
-pub use broken::Broken;
+pub use broken::{Broken, VARIANTS, Variant};
 pub use check::Breach;
 pub use plan::{Arbitration, Conduct, Operation, Plan};
+pub use scenario::{SCENARIOS, Scenario};
+pub use tally::Tally;
 
 use self::{
     chain::{SimChain, operator},
@@ -37,6 +41,15 @@ pub struct Simulator {
     games: Vec<Arc<dyn Rules>>,
 }
 
+/// A schedule that broke nothing.
+#[derive(Debug)]
+pub struct Ended {
+    /// What happened, in numbers.
+    pub tally: Tally,
+    /// What happened, in words.
+    pub story: Vec<String>,
+}
+
 /// A schedule that broke something.
 #[derive(Debug)]
 pub struct Failed {
@@ -46,6 +59,13 @@ pub struct Failed {
     pub story: Vec<String>,
     /// What broke.
     pub why: Failure,
+}
+
+impl Variant {
+    /// The scenario in which it is looked for.
+    pub fn scenario(&self) -> &'static Scenario {
+        SCENARIOS.iter().find(|scenario| scenario.name == self.scenario).expect("a scenario of this name")
+    }
 }
 
 impl Simulator {
@@ -69,24 +89,23 @@ impl Simulator {
     ///
     /// # Errors
     /// What it broke.
-    pub fn run(&mut self, seed: u64, broken: Broken) -> Result<Plan, Box<Failed>> {
-        let plan = Plan::of(seed);
-        self.run_plan(plan, broken, false).map(|(plan, _)| plan)
+    pub fn run(&mut self, seed: u64, broken: Broken) -> Result<Ended, Box<Failed>> {
+        self.run_plan(Plan::of(seed), broken)
     }
 
-    /// Runs a schedule, and tells its story.
+    /// Runs a schedule.
     ///
     /// # Errors
     /// What it broke.
-    pub fn run_plan(&mut self, plan: Plan, broken: Broken, tell: bool) -> Result<(Plan, Vec<String>), Box<Failed>> {
+    pub fn run_plan(&mut self, plan: Plan, broken: Broken) -> Result<Ended, Box<Failed>> {
         let failed = |story, why| Box::new(Failed { plan: plan.clone(), story, why });
         let rules = self.games.iter().find(|rules| rules.name() == plan.game).expect("a demo game").clone();
         let world = World::new(&mut self.chain, &self.server_chain, rules, plan.clone(), broken);
         let mut world = world.map_err(|why| failed(Vec::new(), why))?;
         let done = self.runtime.block_on(world.run());
         match done {
-            Ok(()) => Ok((plan, if tell { world.story().cloned().collect() } else { Vec::new() })),
-            Err(why) => Err(failed(world.story().cloned().collect(), why)),
+            Ok(()) => Ok(Ended { tally: world.tally.clone(), story: world.story() }),
+            Err(why) => Err(failed(world.story(), why)),
         }
     }
 }

@@ -42,6 +42,13 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Simulates whole schedules in virtual time; `cargo xtask sim --help` has the options.
+    #[command(disable_help_flag = true)]
+    Sim {
+        /// Passed on.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
     /// Compiles the contracts to the artifacts that are committed.
     Contracts,
     /// Runs what the CI runs.
@@ -53,6 +60,7 @@ fn main() -> ExitCode {
         Command::Test { fast, filter } => test::run(fast, filter.as_deref()),
         Command::Play { args } => program("play", args),
         Command::Bench { args } => program("bench", args),
+        Command::Sim { args } => program("sim", args),
         Command::Contracts => contracts(),
         Command::Ci => {
             Step::new("What the CI runs", "bash", &[".ci/run"]).env("CI", "true").without_input().run().map(drop)

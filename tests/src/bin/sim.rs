@@ -10,7 +10,7 @@ use std::{
 };
 
 use clap::Parser;
-use matchlock_tests::sim::{Broken, Plan, Simulator};
+use matchlock_tests::sim::{Broken, Plan, SCENARIOS, Simulator, Tally, VARIANTS};
 
 /// Simulates whole schedules in virtual time, each from its seed.
 #[derive(Parser)]
@@ -30,16 +30,43 @@ struct Arguments {
     /// Goes on after a failure, and counts
     #[arg(long)]
     all: bool,
+    /// Runs the schedules of this scenario only
+    #[arg(long, value_parser = SCENARIOS.iter().map(|scenario| scenario.name).collect::<Vec<_>>())]
+    scenario: Option<String>,
+    /// Breaks something on purpose, which has to be found
+    #[arg(long, value_parser = VARIANTS.iter().map(|variant| variant.name).collect::<Vec<_>>())]
+    broken: Option<String>,
+}
+
+impl Arguments {
+    fn plan(&self, seed: u64) -> Plan {
+        let named = |name: &String| SCENARIOS.iter().find(|scenario| scenario.name == name);
+        self.scenario.as_ref().and_then(named).map_or_else(|| Plan::of(seed), |scenario| scenario.plan(seed))
+    }
+
+    fn broken(&self) -> Broken {
+        let named = |broken: &String| VARIANTS.iter().find(|variant| variant.name == broken);
+        self.broken.as_ref().and_then(named).map_or(Broken::Nothing, |variant| variant.broken)
+    }
+
+    /// The command that shows one seed again.
+    fn again(&self, seed: u64) -> String {
+        let named = |flag: &str, name: &Option<String>| {
+            name.as_ref().map_or_else(String::new, |name| format!(" --{flag} {name}"))
+        };
+        let (scenario, broken) = (named("scenario", &self.scenario), named("broken", &self.broken));
+        format!("cargo xtask sim{scenario}{broken} --seed {seed}")
+    }
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if let Some(seed) = arguments.seed {
-        return one(seed);
+        return one(&arguments, seed);
     }
     let threads = arguments.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into));
     let (next, end) = (AtomicU64::new(arguments.from), arguments.from + arguments.seeds);
-    let failures = Mutex::new(Vec::new());
+    let (failures, tally) = (Mutex::new(Vec::new()), Mutex::new(Tally::default()));
     let begun = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..threads {
@@ -50,11 +77,14 @@ fn main() -> ExitCode {
                     if seed >= end {
                         break;
                     }
-                    if let Err(failed) = simulator.run(seed, Broken::Nothing) {
-                        eprintln!("seed {seed}: {}", failed.why);
-                        failures.lock().unwrap_or_else(PoisonError::into_inner).push(seed);
-                        if !arguments.all {
-                            next.store(end, Ordering::Relaxed);
+                    match simulator.run_plan(arguments.plan(seed), arguments.broken()) {
+                        Ok(ended) => tally.lock().unwrap_or_else(PoisonError::into_inner).add(&ended.tally),
+                        Err(failed) => {
+                            eprintln!("seed {seed}: {}", failed.why);
+                            failures.lock().unwrap_or_else(PoisonError::into_inner).push(seed);
+                            if !arguments.all {
+                                next.store(end, Ordering::Relaxed);
+                            }
                         }
                     }
                 }
@@ -65,30 +95,26 @@ fn main() -> ExitCode {
     failures.sort_unstable();
     let seconds = begun.elapsed().as_secs_f64();
     let ran = next.load(Ordering::Relaxed).min(end) - arguments.from;
+    println!("{}\n", tally.into_inner().unwrap_or_else(PoisonError::into_inner));
     println!("{ran} schedules in {seconds:.1} s, {} failed", failures.len());
     match failures.first() {
         None => ExitCode::SUCCESS,
         Some(seed) => {
-            println!("cargo xtask sim --seed {seed}");
+            println!("{}", arguments.again(*seed));
             ExitCode::FAILURE
         }
     }
 }
 
-fn one(seed: u64) -> ExitCode {
+fn one(arguments: &Arguments, seed: u64) -> ExitCode {
     let mut simulator = Simulator::new().expect("a chain in memory");
-    let plan = Plan::of(seed);
+    let plan = arguments.plan(seed);
     println!("{plan}");
-    match simulator.run_plan(plan, Broken::Nothing, true) {
-        Ok((_, story)) => {
-            story.iter().for_each(|line| println!("{line}"));
-            println!("nothing is broken");
-            ExitCode::SUCCESS
-        }
-        Err(failed) => {
-            failed.story.iter().for_each(|line| println!("{line}"));
-            println!("{}", failed.why);
-            ExitCode::FAILURE
-        }
-    }
+    let (story, ending, code) = match simulator.run_plan(plan, arguments.broken()) {
+        Ok(ended) => (ended.story, format!("{}\n\nnothing is broken", ended.tally), ExitCode::SUCCESS),
+        Err(failed) => (failed.story, failed.why.to_string(), ExitCode::FAILURE),
+    };
+    story.iter().for_each(|line| println!("{line}"));
+    println!("{ending}");
+    code
 }

@@ -12,7 +12,7 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::{SolCall, SolEventInterface};
 use futures_util::FutureExt;
 use matchlock::{
-    abi::{Arena, Domain, MatchId},
+    abi::{Arena, Court, Domain, MatchId},
     account::AccountId,
     chain::{
         Answer, BlockId, Call, ChainAccount, DisputeUpdate, Pool, Provider, ProviderError, Rpc, SignedTransaction,
@@ -111,6 +111,7 @@ impl Provider for Node {
 #[derive(Clone, Debug, Default)]
 struct News {
     disputes: Vec<DisputeUpdate>,
+    events: Vec<String>,
     concluded: Vec<(MatchId, Vec<Amount>)>,
     exits: Vec<(AccountId, u64)>,
     paid: Vec<(AccountId, Amount)>,
@@ -366,6 +367,14 @@ impl SimChain {
             let sources = [self.domain.arena, self.court];
             let logs = at_once(rpc.logs(&sources, number, number))?;
             news.disputes = at_once(read_disputes(&rpc, self.court, &logs))?.unwrap_or_default();
+            for entry in &logs {
+                let court = Court::CourtEvents::decode_log(&entry.log()).map(|event| format!("{:?}", event.data));
+                let event =
+                    court.or(Arena::ArenaEvents::decode_log(&entry.log()).map(|event| format!("{:?}", event.data)));
+                // The name stands first in what is printed of an event.
+                let name = event.unwrap_or_default();
+                news.events.push(name.split(['(', ' ']).next().unwrap_or_default().to_owned());
+            }
             for entry in logs.iter().filter(|entry| entry.address == self.domain.arena) {
                 let Ok(event) = Arena::ArenaEvents::decode_log(&entry.log()) else { continue };
                 match event.data {
@@ -390,6 +399,11 @@ impl SimChain {
         self.news.push(news);
         self.blocks.push(raws);
         Ok(())
+    }
+
+    /// The names of the newest block's events.
+    pub(super) fn events(&self) -> &[String] {
+        self.news.last().map_or(&[], |news| &news.events)
     }
 
     /// What the newest block told, in words.

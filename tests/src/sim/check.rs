@@ -73,6 +73,14 @@ pub enum Breach {
         /// What it is.
         status: String,
     },
+    /// Who cheated took more than it had and won: the operator paid for it (section 1).
+    #[error("the players that do not play by the rules are due {due} wei in all, and took {took}")]
+    OperatorPaid {
+        /// What their deposits and results give them.
+        due: i128,
+        /// What they took.
+        took: i128,
+    },
     /// The schedule outlasted all windows.
     #[error("the schedule outlasts all of its windows")]
     NeverEnds,
@@ -140,13 +148,23 @@ impl Witness {
     /// What came of it all.
     pub(super) fn judge(&self, chain: &SimChain, plan: &Plan, players: &[Player]) -> Result<(), Failure> {
         self.conserved(chain, players)?;
+        let mut won = 0;
         for player in players.iter().filter(|player| player.conduct.is_honest()) {
-            self.judge_player(chain, plan, player)?;
+            won += self.judge_player(chain, plan, player)?;
+        }
+        // What honest players have won, the others have lost.
+        let cheats: Vec<&Player> = players.iter().filter(|player| !player.conduct.is_honest()).collect();
+        let due = cheats.len() as i128 * i128::from(DEPOSIT) - won;
+        let took = cheats.iter().map(|player| chain.view().paid.get(&player.account()).copied().unwrap_or(0) as i128);
+        let took: i128 = took.sum();
+        if plan.operation == Operation::Honest && took > due {
+            return Err(Breach::OperatorPaid { due, took }.into());
         }
         Ok(())
     }
 
-    fn judge_player(&self, chain: &SimChain, plan: &Plan, player: &Player) -> Result<(), Failure> {
+    /// What an honest player has won in all.
+    fn judge_player(&self, chain: &SimChain, plan: &Plan, player: &Player) -> Result<i128, Failure> {
         let (mut expected, mut winnings) = (i128::from(DEPOSIT), 0);
         for ((n, match_id), seen) in &self.seen {
             if *n != player.n {
@@ -175,7 +193,7 @@ impl Witness {
         if got < expected - exposed {
             return Err(Breach::WorseOff { player: player.n, expected, got }.into());
         }
-        Ok(())
+        Ok(expected - i128::from(DEPOSIT))
     }
 
     /// Nobody honest gets less of a match than its newest state gives it while another one is to move.

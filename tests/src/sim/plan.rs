@@ -5,6 +5,7 @@ use std::fmt;
 use matchlock::local::Dice;
 
 /// How a player behaves.
+#[allow(missing_docs, reason = "the variants say what their fields are")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conduct {
     /// As the client does.
@@ -37,6 +38,7 @@ impl Conduct {
 }
 
 /// How the operator behaves.
+#[allow(missing_docs, reason = "the variants say what their fields are")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// As the server does.

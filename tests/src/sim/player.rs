@@ -18,9 +18,10 @@ use matchlock::{
 use matchlock_demo::{Strength, bots};
 
 use super::{
+    broken::Broken,
     chain::{BOND, wallet},
     plan::Conduct,
-    world::{Breach, World},
+    world::World,
 };
 use crate::{table::key, world::Failure};
 
@@ -60,6 +61,8 @@ pub(super) struct Player {
     /// Since when it waits for an opponent.
     waits: Option<u64>,
     bots: BTreeMap<MatchId, Box<dyn bots::Player>>,
+    /// How often its process has started.
+    boots: u64,
     /// The newest turn of each match, and since when it is.
     pub(super) since: BTreeMap<MatchId, (u32, u64)>,
     /// The docket of each match that it has looked at.
@@ -90,6 +93,7 @@ impl Player {
             tags: 0,
             waits: None,
             bots: BTreeMap::new(),
+            boots: 0,
             since: BTreeMap::new(),
             told: BTreeMap::new(),
             pleaded: BTreeMap::new(),
@@ -145,6 +149,7 @@ impl World<'_> {
         player.session = Some(session);
         player.waits = None;
         player.bots.clear();
+        player.boots += 1;
         self.log(format_args!("player {n} starts"));
         self.wake_soon(n);
         Ok(())
@@ -153,6 +158,7 @@ impl World<'_> {
     /// The player's process ends; what was not durable is gone.
     pub(super) fn crash(&mut self, n: usize) {
         self.log(format_args!("player {n} crashes"));
+        self.tally.count("world: client crashes");
         self.players[n].session = None;
         self.players[n].told.clear();
         if let Some(line) = self.players[n].line.take() {
@@ -220,7 +226,8 @@ impl World<'_> {
             return Ok(());
         }
         if self.players[n].conduct.is_honest() {
-            self.witness.signed(n, &frame).map_err(|breach| self.breach(breach))?;
+            // Whoever called may take an error for a refusal: this is none.
+            self.breach = self.breach.take().or(self.witness.signed(n, &frame).err());
         }
         if let ToServer::Turn { turn, .. } = &frame {
             self.log(format_args!("player {n} sends turn {}", turn.state.turn));
@@ -324,7 +331,8 @@ impl World<'_> {
             .map(|channel| (channel.id(), channel.seat(), channel.placed().position.clone()))
             .collect();
         for (match_id, seat, position) in due {
-            let (name, seed) = (self.plan.game, self.plan.seed);
+            // Who comes back after a crash may want another move than before.
+            let (name, seed) = (self.plan.game, self.plan.seed + 1_000 * self.players[n].boots);
             let bot = self.players[n]
                 .bots
                 .entry(match_id)
@@ -378,12 +386,11 @@ impl World<'_> {
                 *since = (turn, now);
             }
         }
-        if self.players[n].conduct.is_honest() {
-            self.speak(n)?;
-        } else {
-            self.scheme(n)?;
+        match self.players[n].conduct.is_honest() {
+            true if self.broken == Broken::SilentClient => Ok(()),
+            true => self.speak(n),
+            false => self.scheme(n),
         }
-        Ok(())
     }
 
     /// What an honest client does about its matches by itself.
@@ -412,7 +419,9 @@ impl World<'_> {
             let Some(transcript) = channel.transcript() else { continue };
             let case = Case::new(transcript, channel.rules())?;
             let moment = Moment { now, passed: now.saturating_sub(1) };
-            let counsel = Counsel { seat: Some(channel.seat()), patience: PATIENCE, ..case.counsel() };
+            let late = self.broken == Broken::LateClient;
+            let patience = if late { BasisPoints::try_from(10_000)? } else { PATIENCE };
+            let counsel = Counsel { seat: Some(channel.seat()), patience, ..case.counsel() };
             let plea = match dispute {
                 Some(dispute) => counsel.plead(dispute, moment),
                 None => counsel.challenge(moment),
@@ -438,6 +447,7 @@ impl World<'_> {
         if !self.chain.would_pass(from, to, value, &plea.calldata) {
             return Ok(());
         }
+        self.tally.count(&format!("client: {}", plea.key.split('-').next().unwrap_or_default()));
         self.players[n].pleaded.insert(plea.key, height);
         self.submit(n, to_court, value, plea.calldata, &plea.motion.to_string())
     }
@@ -474,7 +484,7 @@ impl World<'_> {
         let all_receipted = session.channels().all(|channel| set.contains(channel.index()));
         if equity <= 0 && record.locked == Amount::ZERO && (all_receipted || record.exit_at != 0 && all_certain) {
             let settled = set == record.set || record.set.exceeds(&set) || record.exit_at != 0;
-            if settled && self.chain_is_deep(n) {
+            if settled {
                 self.log(format_args!("player {n} is home"));
                 self.players[n].home = true;
                 return Ok(());
@@ -562,9 +572,5 @@ impl World<'_> {
             }
         }
         Ok(())
-    }
-
-    fn breach(&self, breach: Breach) -> Failure {
-        breach.into()
     }
 }

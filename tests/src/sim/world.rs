@@ -25,13 +25,13 @@ use matchlock_server::{
     core::{Core, Disk, Link},
 };
 
-pub(super) use super::check::Breach;
 use super::{
     broken::Broken,
     chain::{BEGIN, Fate, SimChain},
-    check::Witness,
+    check::{Breach, Witness},
     plan::{Operation, Plan},
     player::{DEPOSIT, Player},
+    tally::Tally,
 };
 use crate::world::Failure;
 
@@ -107,6 +107,10 @@ pub(super) struct World<'a> {
     awake: Vec<bool>,
     /// Since when nothing breaks any more.
     calmed: Option<u64>,
+    /// What happened.
+    pub(super) tally: Tally,
+    /// What must not happen, and did.
+    pub(super) breach: Option<Breach>,
     story: VecDeque<String>,
 }
 
@@ -146,6 +150,8 @@ impl<'a> World<'a> {
             witness: Witness::default(),
             awake,
             calmed: None,
+            tally: Tally::default(),
+            breach: None,
             story: VecDeque::new(),
         };
         world.fund()?;
@@ -188,6 +194,9 @@ impl<'a> World<'a> {
                 return Err(Breach::NeverEnds.into());
             }
             self.happen(event).await?;
+            if let Some(breach) = self.breach.take() {
+                return Err(breach.into());
+            }
         }
         self.witness.judge(self.chain, &self.plan, &self.players)
     }
@@ -268,9 +277,13 @@ impl<'a> World<'a> {
         for line in self.chain.told() {
             self.log(format_args!("{line}"));
         }
+        for event in self.chain.events() {
+            self.tally.count(&format!("chain: {event}"));
+        }
         if self.height > 2 * FIRST_BLOCKS && !self.draining() && self.chance(self.plan.reorgs) {
             let depth = 1 + u64::from(self.dice.below(FIRST_BLOCKS as u32));
             self.log(format_args!("{depth} blocks are replaced"));
+            self.tally.count("world: reorg");
             let dice = &mut self.dice;
             self.chain.reorg(depth, || match dice.below(8) {
                 0..=4 => Fate::Stays,
@@ -280,6 +293,7 @@ impl<'a> World<'a> {
         }
         if !self.draining() && self.chance(self.plan.cuts) {
             self.log(format_args!("the server cannot reach its node"));
+            self.tally.count("world: server cut off from its node");
             self.chain.cut();
             let pause = 1_000 + u64::from(self.dice.below(40_000));
             self.at(pause, Event::Mended);
@@ -333,6 +347,7 @@ impl<'a> World<'a> {
                 let durable = self.dice.below(queued as u32 + 1) as usize;
                 core.flush(durable)?;
                 self.log(format_args!("the server crashes with {durable} of {queued} writes done"));
+                self.tally.count("world: server crashes");
                 if self.dice.below(2) == 0 {
                     self.pump(&core);
                 }
@@ -413,6 +428,7 @@ impl<'a> World<'a> {
         if !std::mem::replace(&mut self.lines[line].open, false) {
             return;
         }
+        self.tally.count("world: connection lost");
         let n = self.lines[line].player;
         if self.players[n].line == Some(line) {
             self.players[n].line = None;
@@ -420,7 +436,10 @@ impl<'a> World<'a> {
         if let (Some(core), Some(link)) = (&self.core, self.lines[line].link.take()) {
             core.hang_up(link);
         }
-        self.wake_soon(n);
+        // Where nobody answers, the next block is early enough.
+        if self.core.is_some() && !self.is_deaf() {
+            self.wake_soon(n);
+        }
     }
 
     fn cut_all(&mut self) {
@@ -439,6 +458,7 @@ impl<'a> World<'a> {
         }
         if !calm && self.chance(self.plan.losses) {
             // Without a word, until the heartbeat finds out.
+            self.tally.count("world: frame lost");
             return;
         }
         let latency = 1 + u64::from(self.dice.below(self.plan.latency + 1));
@@ -509,11 +529,6 @@ impl<'a> World<'a> {
         self.now() >= since + if gone { 60 } else { COOPERATION }
     }
 
-    /// Whether what the newest blocks say counts for a player.
-    pub(super) fn chain_is_deep(&self, _n: usize) -> bool {
-        true
-    }
-
     fn is_over(&self) -> bool {
         self.players.iter().filter(|player| player.conduct.is_honest()).all(|player| player.home)
     }
@@ -527,8 +542,8 @@ impl<'a> World<'a> {
     }
 
     /// What happened.
-    pub(super) fn story(&self) -> impl Iterator<Item = &String> {
-        self.story.iter()
+    pub(super) fn story(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.story).into()
     }
 }
 
