@@ -29,6 +29,7 @@
 //! It does not judge moves (R8.6), hold anybody's money, or know a player's wallet key. Disputes are not built yet.
 
 mod account;
+mod arrivals;
 mod boot;
 pub mod chain;
 mod conclude;
