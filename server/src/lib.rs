@@ -32,6 +32,7 @@ mod account;
 mod arrivals;
 mod boot;
 pub mod chain;
+pub mod cli;
 mod conclude;
 mod config;
 mod connection;
