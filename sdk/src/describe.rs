@@ -407,8 +407,8 @@ mod tests {
         let of = |path: &str, a: &str, b: &str| (path.into(), a.into(), b.into());
         assert_eq!(path(|b| b.cells[2] = Some(Seat(0))), of("cells[2]", "none", "0"));
         assert_eq!(path(|b| b.stage = Stage::Shot { cell: 4 }), of("stage", "Setup", "{ Shot: { cell: 4 } }"));
-        assert_eq!(path(|b| drop(b.scores.insert(7, 2))), of("scores.7", "-3", "2"));
-        assert_eq!(path(|b| drop(b.scores.insert(9, 2))), of("scores", "{ 7: -3 }", "{ 7: -3, 9: 2 }"));
+        assert_eq!(path(|b| b.scores = BTreeMap::from([(7, 2)])), of("scores.7", "-3", "2"));
+        assert_eq!(path(|b| b.scores.extend([(9, 2)])), of("scores", "{ 7: -3 }", "{ 7: -3, 9: 2 }"));
         let shot = |cell| describe(&Stage::Shot { cell }).expect("plain");
         assert_eq!(shot(1).difference(&shot(2)).expect("they differ").path, "Shot.cell");
         assert_eq!(shot(1).difference(&shot(1)), None);

@@ -4,15 +4,15 @@ mod common;
 
 use std::sync::Arc;
 
-use alloy_primitives::{Address, B256, keccak256};
-use common::{Table, key, sent_turn};
+use alloy_primitives::B256;
+use common::{Table, sent_turn};
 use matchlock::{
-    channel::{ChannelError, Event, Fault, HeaderField, Input, Notice, Status},
+    channel::{ChannelError, Fault, HeaderField, Input, Notice, Status},
     doc::{Illegal, TicTacToe},
     game::{Amount, Game, Next, Pot, Seat},
     local::Dice,
     rules::{Action, GameRules, Rules},
-    sign::{Signature, Signer},
+    sign::Signer,
     transcript::{
         Comparison, DiffError, File, FileError, Held, MAX_FILE, Recording, Right, Side, Transcript, TranscriptError,
         diff, judge,
