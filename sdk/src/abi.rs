@@ -6,6 +6,6 @@ mod typed;
 pub use arena::{Arena, Court};
 pub(crate) use typed::digest;
 pub use typed::{
-    Domain, Exit, Login, MatchId, MatchTerms, OVER, Receipt, Ruling, State, StateHash, Statement, TermsError,
+    Arrival, Domain, Exit, Login, MatchId, MatchTerms, OVER, Receipt, Ruling, State, StateHash, Statement, TermsError,
     Withdrawal,
 };

@@ -16,7 +16,7 @@ mod event;
 
 use alloc::{sync::Arc, vec::Vec};
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, keccak256};
 use serde::{Deserialize, Serialize};
 
 use draft::Draft;
@@ -24,14 +24,15 @@ pub use error::{ChannelError, RestoreError};
 pub use event::{Effect, Event, Evidence, Fault, HeaderField, Input, Notice, Step};
 
 use crate::{
-    abi::{Domain, MatchId, MatchTerms, State},
+    abi::{Domain, MatchId, MatchTerms, State, StateHash},
     account::Player,
     chance::{Link, LinkChain},
+    dispute::agreed,
     game::{Amount, Seat},
     rules::{Placed, Rules},
     sign::{Signature, Signer},
-    transcript::{Cursor, Transcript},
-    wire::{ToServer, Turn},
+    transcript::{Cursor, Recording, Transcript},
+    wire::{Arrived, MAX_ARRIVALS, ToServer, Turn},
 };
 
 /// One match from one seat.
@@ -45,6 +46,10 @@ pub struct Channel {
     /// Where the match stands; State 0 until it is open.
     at: Cursor,
     turns: Vec<Turn>,
+    /// The operator's receipts of some of them, by turn.
+    arrivals: Vec<Arrived>,
+    /// What ended the match for this client; it is kept whatever comes of the match.
+    refused: Option<Evidence>,
     phase: Phase,
     /// How many steps were committed: a step only fits the channel that it was decided on.
     version: u64,
@@ -195,6 +200,8 @@ impl Channel {
             chain,
             at,
             turns: Vec::new(),
+            arrivals: Vec::new(),
+            refused: None,
             phase: Phase::Cancelled,
             version: 0,
             proposal,
@@ -233,6 +240,7 @@ impl Channel {
                 draft.events.push(Event::Ruled { payouts: payouts.clone() });
                 draft.notify(Notice::Ruled { payouts });
             }
+            (Input::Arrivals(arrivals), _) if self.have().is_some() => draft.arrivals(arrivals)?,
             // A server repeats itself after a lost connection; what is known already changes nothing.
             (Input::Guarantee { .. }, Phase::Guaranteed { .. } | Phase::Open { .. } | Phase::Concluded { .. }) => {}
             (Input::Opened(_), Phase::Open { .. } | Phase::Concluded { .. }) => {}
@@ -285,6 +293,7 @@ impl Channel {
                 Phase::Concluded { guarantee, opening, conclusion }
             }
             (Phase::Open { guarantee, opening, .. }, Event::Faulted(evidence)) => {
+                self.refused = Some(evidence.clone());
                 Phase::Faulted { guarantee, opening, evidence }
             }
             (Phase::Open { guarantee, opening, .. } | Phase::Faulted { guarantee, opening, .. }, Event::Expired) => {
@@ -294,6 +303,11 @@ impl Channel {
                 Phase::Open { guarantee, opening, .. } | Phase::Faulted { guarantee, opening, .. },
                 Event::Ruled { payouts },
             ) => Phase::Ruled { guarantee, opening, payouts },
+            (phase, Event::Arrived(arrivals)) => {
+                self.arrivals.extend(arrivals);
+                self.arrivals.sort_by_key(|arrived| arrived.turn);
+                phase
+            }
             (_, Event::Cancelled) => Phase::Cancelled,
             (phase, _) => phase,
         };
@@ -406,12 +420,19 @@ impl Channel {
             Phase::Concluded { guarantee, opening, conclusion } => (guarantee, opening, &conclusion[..]),
             _ => return None,
         };
-        let mut turns = self.turns.clone();
-        if let Phase::Faulted { evidence, .. } = &self.phase
-            && evidence.turn.state.turn as usize == turns.len() + 1
-        {
-            turns.push(evidence.turn.clone());
+        let (mut turns, mut fork) = (self.turns.clone(), None);
+        if let Some(evidence) = self.refused() {
+            let Turn { state, action, .. } = &evidence.turn;
+            if state.turn > self.at.state.turn {
+                // What proves nothing against its author to others is left out: the author has stalled.
+                if state.prev == self.at.hash && state.action == keccak256(action) {
+                    turns.push(evidence.turn.clone());
+                }
+            } else if state.turn > agreed(opening.len(), start_mover(self.terms(), &*self.rules), &turns) {
+                fork = Some(evidence.turn.clone());
+            }
         }
+        let held = turns.len() as u32;
         Some(Transcript {
             domain: self.proposal.domain,
             operator: self.proposal.operator,
@@ -420,8 +441,47 @@ impl Channel {
             guarantee: guarantee.clone(),
             opening: opening.clone(),
             turns,
+            fork,
             conclusion: conclusion.to_vec(),
+            arrivals: self.arrivals.iter().copied().filter(|arrived| arrived.turn <= held).collect(),
         })
+    }
+
+    /// Everything signed, with what this client made of it; `None` before the match was open. Two of them show where two
+    /// clients part: [`diff`](crate::transcript::diff).
+    pub fn recording(&self) -> Option<Recording> {
+        let refused = self.refused().cloned();
+        Recording::new(self.transcript()?, refused, &*self.rules).ok()
+    }
+
+    /// The turn that this client refused as forbidden, if there is one.
+    pub fn refused(&self) -> Option<&Evidence> {
+        self.refused.as_ref()
+    }
+
+    /// The operator's receipts of turns, as far as this client asked for them.
+    pub fn arrivals(&self) -> &[Arrived] {
+        &self.arrivals
+    }
+
+    /// From which turn on to ask for receipts; `None` where the newest header has one. Of a long match only the last are
+    /// asked for: they show who holds it.
+    pub(crate) fn unreceipted(&self) -> Option<u32> {
+        let ahead = self.refused().map_or(0, |evidence| evidence.turn.state.turn);
+        let newest = self.have()?.max(ahead);
+        let known = self.arrivals.last().map_or(0, |arrived| arrived.turn + 1);
+        (known <= newest).then(|| known.max((newest + 1).saturating_sub(MAX_ARRIVALS as u32)))
+    }
+
+    /// The hash of a header that this client holds, refused ones included.
+    fn header(&self, turn: u32) -> Option<StateHash> {
+        if turn == self.at.state.turn {
+            return Some(self.at.hash);
+        }
+        // A state names the one before.
+        let next = self.turns.get(turn as usize).map(|next| next.state.prev);
+        let refused = self.refused().filter(|evidence| evidence.turn.state.turn == turn);
+        next.or_else(|| refused.map(|evidence| evidence.turn.state.hash(self.id)))
     }
 
     fn key(&self, seat: Seat) -> Address {

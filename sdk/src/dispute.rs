@@ -13,6 +13,7 @@ mod signed;
 pub use counsel::{Counsel, Dispute, Judgment, Moment, Motion, Plea};
 pub use docket::{Docket, Phase};
 pub use shown::{Replay, Shown, shown};
+pub(crate) use signed::agreed;
 pub use signed::{Case, Signed};
 
 /// Headers above the agreed one that a court takes at once (R7.2).

@@ -20,7 +20,7 @@
 //!   [`game::Next::Roll`], secrets are in [`hidden`].
 //! - **Playing it online**: `client::Client` (feature `client`); money goes in and out through `chain::ArenaChain`.
 //! - **Proving what happened**: [`transcript::judge`] replays everything that was signed; [`settle::proves`] checks a
-//!   settled result against the chain.
+//!   settled result against the chain. **Finding out why two clients disagree**: [`transcript::diff`].
 //! - **A client of another kind** (a browser, an engine's own loop): drive [`session::Session`]. It has no I/O: it decides,
 //!   its driver makes the records durable and commits, and only then does anything leave.
 //!
@@ -55,6 +55,7 @@ pub mod channel;
 pub mod check;
 #[cfg(feature = "client")]
 pub mod client;
+pub mod describe;
 pub mod dispute;
 pub mod doc;
 pub mod game;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     chance::{Chance, Link},
+    describe::{Tree, describe},
     game::{Amount, BasisPoints, Game, Next, Pot, Seat},
 };
 
@@ -54,7 +55,7 @@ impl Action {
 }
 
 /// A position, and what it means to the protocol.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placed {
     /// The encoded [`Position`].
     pub position: Vec<u8>,
@@ -128,6 +129,18 @@ pub trait Rules: Send + Sync + core::fmt::Debug {
     /// # Errors
     /// The bytes are no canonical position of this game.
     fn place(&self, position: &[u8]) -> Result<Placed, RulesError>;
+
+    /// A position as a tree of named fields: `pot`, `chance`, `board`.
+    ///
+    /// # Errors
+    /// The bytes are no canonical position of this game.
+    fn describe(&self, position: &[u8]) -> Result<Tree, RulesError>;
+
+    /// An action as a tree: the game's move with a link where it leads to a roll, or a link alone.
+    ///
+    /// # Errors
+    /// The bytes are no canonical action of this game.
+    fn describe_action(&self, action: &[u8]) -> Result<Tree, RulesError>;
 }
 
 /// Why an action is refused.
@@ -397,6 +410,32 @@ impl<G: Game> Rules for GameRules<G> {
         // Settling begins a roll that is due; a position that waits for that is not one of ours.
         if placed.position != position { Err(RulesError::Undecodable { what: "position" }) } else { Ok(placed) }
     }
+
+    fn describe(&self, position: &[u8]) -> Result<Tree, RulesError> {
+        let position: Position<G::Board> = decode(position, "position", MAX_POSITION)?;
+        describe(&position).map_err(|_| RulesError::Undecodable { what: "position" })
+    }
+
+    fn describe_action(&self, action: &[u8]) -> Result<Tree, RulesError> {
+        let described = match decode(action, "action", MAX_ACTION)? {
+            Action::Reveal(link) => describe(&ShownAction::<G::Move>::Link(link)),
+            Action::Play { play, link } => {
+                let play: G::Move = decode(&play, "move", MAX_ACTION)?;
+                match link {
+                    None => describe(&play),
+                    Some(link) => describe(&ShownAction::Rolls { play, link }),
+                }
+            }
+        };
+        described.map_err(|_| RulesError::Undecodable { what: "action" })
+    }
+}
+
+/// An action with its move decoded, to be described.
+#[derive(Serialize)]
+enum ShownAction<M> {
+    Link(Link),
+    Rolls { play: M, link: Link },
 }
 
 fn next_link(chance: &Chance, seat: Seat, link: &dyn Fn(&Link) -> Option<Link>) -> Result<Link, RulesError> {
@@ -426,9 +465,13 @@ pub(crate) fn decode<T: Serialize + DeserializeOwned>(
         return Err(RulesError::TooLarge { what, size: bytes.len(), limit });
     }
     let value: T = postcard::from_bytes(bytes).map_err(|_| RulesError::Undecodable { what })?;
+    if is_canonical(&value, bytes) { Ok(value) } else { Err(RulesError::Undecodable { what }) }
+}
+
+/// Whether these bytes are the ones that encoding the value makes.
+pub(crate) fn is_canonical<T: Serialize>(value: &T, bytes: &[u8]) -> bool {
     let mut canonical = Canonical { expected: bytes };
-    postcard::serialize_with_flavor(&value, &mut canonical).map_err(|_| RulesError::Undecodable { what })?;
-    if canonical.expected.is_empty() { Ok(value) } else { Err(RulesError::Undecodable { what }) }
+    postcard::serialize_with_flavor(value, &mut canonical).is_ok() && canonical.expected.is_empty()
 }
 
 /// Compares an encoding with bytes as it is made, without storing it.

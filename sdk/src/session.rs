@@ -19,7 +19,7 @@ pub use event::{Record, SessionEffect, SessionInput, SessionNotice, SessionStep}
 use crate::{
     abi::{Domain, Login, MatchId, Receipt, Statement},
     account::{AccountId, Player, SettledSet},
-    channel::{self, Channel, Effect as ChannelEffect, Input, Status},
+    channel::{self, Channel, Effect as ChannelEffect, Input, Notice, Status},
     game::Amount,
     rules::{Rules, RulesId},
     sign::{self, Signature, Signer},
@@ -45,6 +45,8 @@ pub struct Session {
     channels: BTreeMap<MatchId, Channel>,
     opponents: BTreeMap<AccountId, Pair>,
     waiting: BTreeMap<u32, Waiting>,
+    /// Since when matches stand where they stand, as far as this run knows.
+    pauses: BTreeMap<MatchId, Pause>,
     /// Indexes below were used by an earlier life of this account, whose records are lost.
     floor: u32,
     view: AccountView,
@@ -77,6 +79,16 @@ struct Waiting {
     table: Option<TableId>,
     offer: Offer,
     wanted: Wanted,
+}
+
+/// How long a match has stood still.
+#[derive(Clone, Copy, Debug)]
+struct Pause {
+    turn: u32,
+    /// Unix seconds.
+    since: u64,
+    /// Whether the server was asked when the turn came.
+    asked: bool,
 }
 
 /// What a player agreed to when it sat down.
@@ -114,6 +126,7 @@ impl Session {
             channels: BTreeMap::new(),
             opponents: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            pauses: BTreeMap::new(),
             floor: 0,
             view: AccountView::default(),
             now: 0,
@@ -183,6 +196,12 @@ impl Session {
             SessionInput::Account { tag } => step.send(ToServer::Account { tag }),
             SessionInput::Prove { tag, match_id } => step.send(ToServer::Prove { tag, match_id }),
             SessionInput::Time(now) => step.changes.push(Change::Now(now)),
+            SessionInput::Silence => {
+                for channel in self.silent() {
+                    step.changes.push(Change::Asked(channel.id()));
+                    self.ask_arrivals(channel).into_iter().for_each(|frame| step.send(frame));
+                }
+            }
             SessionInput::OnChain(statement) => step.changes.push(Change::OnChain(statement)),
             SessionInput::Outcome { match_id, payouts } => {
                 return self.channel_step(match_id, Input::Ruled { payouts });
@@ -216,6 +235,16 @@ impl Session {
                 Some((id, effects))
             }
         };
+        if let Some((id, effects)) = &committed {
+            self.stands(*id);
+            // Who is to blame is worth keeping, and the server does not keep it for ever.
+            let blamed = |effect: &ChannelEffect| {
+                matches!(effect, ChannelEffect::Notify(Notice::Faulted(_) | Notice::Ruled { .. }))
+            };
+            if let (true, Some(channel)) = (effects.iter().any(blamed), self.channels.get(id)) {
+                all.extend(self.ask_arrivals(channel).map(SessionEffect::Send));
+            }
+        }
         records.into_iter().for_each(|record| self.remember(record));
         for change in changes {
             match change {
@@ -226,6 +255,15 @@ impl Session {
                     }
                 }
                 Change::Gone(tag) => drop(self.waiting.remove(&tag)),
+                Change::Asked(id) => {
+                    self.pauses.entry(id).and_modify(|pause| pause.asked = true);
+                }
+                Change::Connected => {
+                    // Answers that were under way are lost; and this run may not have seen the matches stand still yet.
+                    self.pauses.values_mut().for_each(|pause| pause.asked = false);
+                    let ids: Vec<MatchId> = self.channels.keys().copied().collect();
+                    ids.into_iter().for_each(|id| self.stands(id));
+                }
                 Change::View(view) => self.view = view,
                 Change::Floor(floor) => self.floor = floor,
                 // Clocks are set back now and then; what has expired stays expired.
@@ -259,9 +297,48 @@ impl Session {
                 }
             }
             Record::Opponent(pair) => drop(self.opponents.insert(pair.player.account(), pair)),
-            Record::Settled { match_id } => drop(self.channels.remove(&match_id)),
+            Record::Settled { match_id } => {
+                self.channels.remove(&match_id);
+                self.pauses.remove(&match_id);
+            }
             Record::Channel { .. } => {}
         }
+    }
+
+    /// Notes since when a match stands where it stands now.
+    fn stands(&mut self, id: MatchId) {
+        let Some(turn) = self.channels.get(&id).and_then(Channel::have) else { return };
+        if self.pauses.get(&id).is_none_or(|pause| pause.turn != turn) {
+            self.pauses.insert(id, Pause { turn, since: self.now, asked: false });
+        }
+    }
+
+    /// Asks for the operator's receipts of a match's newest turns, as far as they are not here.
+    fn ask_arrivals(&self, channel: &Channel) -> Option<ToServer> {
+        let from = channel.unreceipted()?;
+        Some(ToServer::Arrivals { tag: 0, match_id: channel.id(), from })
+    }
+
+    /// When a match that waits for another seat has waited for half of its clock, in Unix seconds: the match is asked
+    /// about then, so that the client can show who held it even if the server is gone by the time the clock has run out.
+    fn silent_from(&self, channel: &Channel) -> Option<u64> {
+        let waits = match channel.status() {
+            Status::Open { mover } => mover != channel.seat(),
+            Status::Over => true,
+            _ => false,
+        };
+        let pause = self.pauses.get(&channel.id()).filter(|pause| waits && !pause.asked && pause.since > 0)?;
+        channel.unreceipted()?;
+        Some(pause.since.saturating_add(u64::from(channel.terms().clock).div_ceil(2)))
+    }
+
+    fn silent(&self) -> impl Iterator<Item = &Channel> {
+        self.channels().filter(|channel| self.silent_from(channel).is_some_and(|from| from <= self.now))
+    }
+
+    /// The next Unix second at which [`SessionInput::Silence`] leads to something; `None` if it does not, as things stand.
+    pub fn silence_at(&self) -> Option<u64> {
+        self.channels().filter_map(|channel| self.silent_from(channel)).min()
     }
 
     fn digest(&self, struct_hash: B256) -> Result<B256, SessionError> {

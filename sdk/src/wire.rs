@@ -9,7 +9,7 @@ use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    abi::{Domain, MatchId, MatchTerms, State, Statement, Withdrawal},
+    abi::{Arrival, Domain, MatchId, MatchTerms, State, StateHash, Statement, Withdrawal},
     account::{AccountId, Player},
     chance::Link,
     game::{Amount, BasisPoints, Seat},
@@ -25,6 +25,8 @@ pub const SUBPROTOCOL: &str = "matchlock.v1";
 pub const MAX_FRAME: usize = 64 * 1024;
 /// Most matches that one login resumes: no account has more open (R5.5).
 pub const MAX_RESUME: usize = 32;
+/// Most receipts of arrival in one answer: the operator signs each of them for the asking.
+pub const MAX_ARRIVALS: usize = 8;
 
 /// A table's number in the lobby.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -63,6 +65,27 @@ pub struct Turn {
     pub action: Vec<u8>,
     /// The author's signature on the header.
     pub signature: Signature,
+}
+
+/// The operator's receipt of a turn: its word for when the header was there, durable and passed on. It does not say that
+/// anybody read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Arrived {
+    /// The turn; 0 for State 0.
+    pub turn: u32,
+    /// Its header.
+    pub state: StateHash,
+    /// Unix time in seconds.
+    pub at: u64,
+    /// The operator's signature on the [`Arrival`].
+    pub signature: Signature,
+}
+
+impl Arrived {
+    /// What is signed.
+    pub fn arrival(&self, match_id: MatchId) -> Arrival {
+        Arrival { match_id, turn: self.turn, state: self.state, at: self.at }
+    }
 }
 
 /// What a client still has of a match when it logs in again.
@@ -131,6 +154,8 @@ pub enum ToServer {
     Turns { tag: u32, match_id: MatchId, from: u32 },
     /// Keeps the connection alive.
     Ping,
+    /// Asks for receipts of a match's turns from this one on.
+    Arrivals { tag: u32, match_id: MatchId, from: u32 },
 }
 
 /// From server to client.
@@ -187,6 +212,8 @@ pub enum ToClient {
     Disputed { match_id: MatchId, turn: u32, mover: Option<Seat>, until: u64 },
     /// The chain has applied an outcome of this match.
     Ruled { match_id: MatchId, payouts: Vec<Amount> },
+    /// The answer to [`ToServer::Arrivals`], in order, at most [`MAX_ARRIVALS`]: ask again from the next.
+    Arrivals { tag: u32, match_id: MatchId, arrivals: Vec<Arrived> },
 }
 
 /// What a server says first.

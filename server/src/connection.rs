@@ -278,7 +278,8 @@ fn request(frame: &ToServer) -> Option<u32> {
         | ToServer::Withdraw { tag, .. }
         | ToServer::Account { tag }
         | ToServer::Prove { tag, .. }
-        | ToServer::Turns { tag, .. } => Some(*tag),
+        | ToServer::Turns { tag, .. }
+        | ToServer::Arrivals { tag, .. } => Some(*tag),
         _ => None,
     }
 }

@@ -150,6 +150,7 @@ impl Hub {
             }
             ToServer::Prove { tag, match_id } => self.prove(peer, tag, match_id),
             ToServer::Turns { tag, match_id, from } => self.turns(peer, tag, match_id, from),
+            ToServer::Arrivals { tag, match_id, from } => self.arrivals(peer, tag, match_id, from),
             ToServer::Ping => {
                 peer.send(&ToClient::Pong);
                 Ok(())
@@ -341,7 +342,8 @@ fn about(frame: &ToServer) -> About {
         | ToServer::Withdraw { tag, .. }
         | ToServer::Account { tag }
         | ToServer::Prove { tag, .. }
-        | ToServer::Turns { tag, .. } => About::Request(*tag),
+        | ToServer::Turns { tag, .. }
+        | ToServer::Arrivals { tag, .. } => About::Request(*tag),
         ToServer::Sign { match_id, .. } | ToServer::Start { match_id, .. } => About::Match(*match_id),
         ToServer::Turn { match_id, turn } => About::Turn(*match_id, turn.state.turn),
         ToServer::Ack { match_id, turn, .. } => About::Turn(*match_id, *turn),

@@ -29,8 +29,10 @@
 //! It does not judge moves (R8.6), hold anybody's money, or know a player's wallet key. Disputes are not built yet.
 
 mod account;
+mod arrivals;
 mod boot;
 pub mod chain;
+pub mod cli;
 mod conclude;
 mod config;
 mod connection;

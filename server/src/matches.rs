@@ -117,6 +117,7 @@ impl Match {
             start,
             guarantee,
             opened,
+            opened_at: 0,
             ending: None,
         }
     }

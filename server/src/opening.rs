@@ -127,7 +127,8 @@ impl Hub {
         starts[seat.index()] = Some(signature);
         let Some(opened) = complete(starts).filter(|_| !busy) else { return Ok(()) };
         let start = (**start).clone();
-        let row = found.row(start.clone(), guarantee.clone(), opened.clone());
+        let opened_at = self.now();
+        let row = MatchRow { opened_at, ..found.row(start.clone(), guarantee.clone(), opened.clone()) };
         live.busy = true;
         drop(live);
         let (hub, changes) = (self.clone(), vec![Change::matched(found.seq, &row)]);

@@ -106,7 +106,7 @@ impl Hub {
         open.tail.push_back((number, bytes.clone()));
         // Queued under the lock, so that turns are written in order.
         let stored = Stored { hub: self.clone(), found: found.clone(), author, number };
-        self.store.write_one(Change::Turn(found.seq, number, bytes), stored);
+        self.store.write_one(Change::Turn(found.seq, number, open.since, bytes), stored);
         live.tell_others(but, &out);
     }
 

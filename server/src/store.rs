@@ -290,7 +290,7 @@ impl Store {
             let table = tx.open_table(TURNS)?;
             let (mut turns, mut size) = (Vec::new(), 0);
             for item in table.range((seq, from)..=(seq, u32::MAX))? {
-                let bytes = Bytes::copy_from_slice(item?.1.value());
+                let bytes = Bytes::copy_from_slice(item?.1.value().1);
                 size += bytes.len();
                 if size > limit && !turns.is_empty() {
                     break;
@@ -306,7 +306,21 @@ impl Store {
         self.read(|tx| {
             let table = tx.open_table(TURNS)?;
             let last = table.range((seq, 0)..=(seq, u32::MAX))?.next_back();
-            Ok(last.transpose()?.map(|(_, value)| Bytes::copy_from_slice(value.value())))
+            Ok(last.transpose()?.map(|(_, value)| Bytes::copy_from_slice(value.value().1)))
+        })
+    }
+
+    /// At most `count` turns of a match from `from` on, in order, with the Unix seconds in which they came.
+    pub(crate) fn arrivals(&self, seq: u64, from: u32, count: usize) -> Result<Vec<(u64, Bytes)>, StoreError> {
+        self.read(|tx| {
+            let table = tx.open_table(TURNS)?;
+            let rows = table.range((seq, from)..=(seq, u32::MAX))?.take(count);
+            rows.map(|row| {
+                let value = row?.1;
+                let (at, bytes) = value.value();
+                Ok((at, Bytes::copy_from_slice(bytes)))
+            })
+            .collect()
         })
     }
 

@@ -353,6 +353,32 @@ impl Ruling {
     }
 }
 
+/// When a header came to the server: durable there and passed on. The operator's word; worth nothing on the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Arrival {
+    /// The match.
+    pub match_id: MatchId,
+    /// The header's turn; 0 for State 0, which comes with the last signature on it.
+    pub turn: u32,
+    /// The header.
+    pub state: StateHash,
+    /// Unix time in seconds.
+    pub at: u64,
+}
+
+impl Arrival {
+    /// The struct hash that the operator signs.
+    pub fn struct_hash(&self) -> B256 {
+        words(&[
+            keccak256("Arrival(bytes32 matchId,uint32 turn,bytes32 state,uint64 at)"),
+            self.match_id.0,
+            U256::from(self.turn).into(),
+            self.state.0,
+            U256::from(self.at).into(),
+        ])
+    }
+}
+
 /// An exit that somebody else may submit for the account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exit {

@@ -10,7 +10,7 @@ use crate::{
     game::Seat,
     rules::Placed,
     sign::{self, Signature, Signer},
-    wire::{ToServer, Turn},
+    wire::{Arrived, ToServer, Turn},
 };
 
 /// A step in the making.
@@ -161,6 +161,29 @@ impl Draft<'_> {
         signatures.push(operator);
         self.events.push(Event::Concluded { conclusion: signatures });
         self.notify(Notice::Concluded);
+        Ok(())
+    }
+
+    /// Receipts that are known change nothing; a seat may be asked for some of them twice.
+    pub(super) fn arrivals(&mut self, arrivals: Vec<Arrived>) -> Result<(), ChannelError> {
+        let channel = self.channel;
+        let mut fresh: Vec<Arrived> = Vec::new();
+        for arrived in arrivals {
+            let turn = arrived.turn;
+            if channel.header(turn) != Some(arrived.state) {
+                return Err(ChannelError::OtherArrival { turn });
+            }
+            if channel.arrivals.iter().chain(&fresh).any(|known| known.turn == turn) {
+                continue;
+            }
+            let digest = abi::digest(&channel.separator, arrived.arrival(channel.id).struct_hash());
+            sign::verify(digest, &arrived.signature, channel.proposal.operator)?;
+            fresh.push(arrived);
+        }
+        fresh.iter().for_each(|arrived| self.notify(Notice::Arrived(*arrived)));
+        if !fresh.is_empty() {
+            self.events.push(Event::Arrived(fresh));
+        }
         Ok(())
     }
 

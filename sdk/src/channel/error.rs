@@ -93,6 +93,12 @@ pub enum ChannelError {
         /// Unix seconds.
         now: u64,
     },
+    /// A receipt of arrival for what this client does not hold.
+    #[error("a receipt for turn {turn}, which is not here, or is another header here")]
+    OtherArrival {
+        /// The turn.
+        turn: u32,
+    },
     /// Another step came first.
     #[error("another step was committed since this one was decided; decide again")]
     StaleStep,

@@ -8,7 +8,7 @@ use super::{Cursor, Proposal};
 use crate::{
     game::{Amount, Seat},
     sign::Signature,
-    wire::{ToServer, Turn},
+    wire::{Arrived, ToServer, Turn},
 };
 
 /// A signed turn that the rules forbid.
@@ -113,6 +113,8 @@ pub enum Input {
         /// What each seat gets.
         payouts: Vec<Amount>,
     },
+    /// The operator's receipts of turns that this client holds.
+    Arrivals(Vec<Arrived>),
 }
 
 /// What a channel remembers; replaying its events restores it.
@@ -140,6 +142,8 @@ pub enum Event {
     Expired,
     /// The chain has applied an outcome.
     Ruled { payouts: Vec<Amount> },
+    /// The operator signed for when these turns came.
+    Arrived(Vec<Arrived>),
 }
 
 /// What to do once a step is durable.
@@ -183,6 +187,8 @@ pub enum Notice {
         /// What each seat gets.
         payouts: Vec<Amount>,
     },
+    /// The operator signed for when a turn came: who is to act has held the match since then.
+    Arrived(Arrived),
 }
 
 /// A decided change that has not happened yet.

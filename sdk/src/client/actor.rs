@@ -252,6 +252,7 @@ impl<S: Store> Actor<S> {
         let mut heartbeat = tokio::time::interval(HEARTBEAT);
         let mut heard = Instant::now();
         loop {
+            let silence = self.session.silence_at().map(|at| Duration::from_secs(at.saturating_sub(self.clock.now())));
             let out = tokio::select! {
                 frame = receive(socket) => match frame {
                     Ok(frame) => {
@@ -279,6 +280,9 @@ impl<S: Store> Actor<S> {
                         return End::Lost("the server is silent".into());
                     }
                     Vec::from([ToServer::Ping])
+                }
+                () = tokio::time::sleep(silence.unwrap_or_default()), if silence.is_some() => {
+                    self.step(SessionInput::Silence).await.unwrap_or_default()
                 }
             };
             for frame in &out {
@@ -550,6 +554,7 @@ impl<S: Store> Actor<S> {
             Notice::Cancelled => MatchEvent::Cancelled,
             Notice::Void => MatchEvent::Void,
             Notice::Ruled { payouts } => MatchEvent::Ruled { payouts: payouts.clone() },
+            Notice::Arrived(arrived) => MatchEvent::Arrived(*arrived),
         };
         if let Some(state) = self.matches.get(&id) {
             let _ = state.events.send(event);

@@ -13,7 +13,8 @@ use crate::{
     game::{Amount, Game, Seat},
     rules::{self, Placed, Rules, RulesError},
     session::{SessionError, SessionInput},
-    transcript::Transcript,
+    transcript::{Recording, Transcript},
+    wire::Arrived,
 };
 
 /// What happens in a match.
@@ -47,6 +48,9 @@ pub enum MatchEvent {
         /// What each seat gets.
         payouts: Vec<Amount>,
     },
+    /// The operator signed for when a turn came: asked for by itself when another seat lets the match wait, and when
+    /// somebody is to blame. It is in the transcript from here on.
+    Arrived(Arrived),
     /// The result is on the chain.
     Settled {
         /// In which batch.
@@ -147,10 +151,26 @@ impl Match {
     /// # Errors
     /// The match is settled and forgotten, or was never open.
     pub async fn transcript(&self) -> Result<Transcript, ClientError> {
+        self.look(Channel::transcript).await
+    }
+
+    /// Everything signed so far, with the position that this client computes after each turn and the turn that it refused.
+    /// Save one of each client whose boards disagree: `matchlock diff` shows the turn and the field.
+    ///
+    /// # Errors
+    /// The match is settled and forgotten, or was never open.
+    pub async fn recording(&self) -> Result<Recording, ClientError> {
+        self.look(Channel::recording).await
+    }
+
+    async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Channel) -> Option<T> + Send + 'static,
+    ) -> Result<T, ClientError> {
         let (answer, answered) = oneshot::channel();
         let id = self.id;
         let look = Command::Look(Box::new(move |session| {
-            drop(answer.send(session.channel(id).and_then(Channel::transcript)));
+            drop(answer.send(session.channel(id).and_then(look)));
         }));
         self.commands.send(look).await.map_err(|_| ClientError::Closed)?;
         answered.await.map_err(|_| ClientError::Closed)?.ok_or(SessionError::UnknownMatch(id).into())
@@ -226,5 +246,13 @@ impl<G: Game> GameMatch<G> {
     /// The match is settled and forgotten, or was never open.
     pub async fn transcript(&self) -> Result<Transcript, ClientError> {
         self.inner.transcript().await
+    }
+
+    /// The same with the position that this client computes after each turn: see [`Match::recording`].
+    ///
+    /// # Errors
+    /// The match is settled and forgotten, or was never open.
+    pub async fn recording(&self) -> Result<Recording, ClientError> {
+        self.inner.recording().await
     }
 }

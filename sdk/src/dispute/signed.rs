@@ -8,6 +8,7 @@ use super::{Counsel, Docket, MAX_HEADERS, Replay};
 use crate::{
     abi::{Arena, Court, MatchId, MatchTerms, State},
     channel::ChannelError,
+    game::Seat,
     rules::Rules,
     sign::Signature,
     transcript::Transcript,
@@ -137,7 +138,7 @@ impl Signed<'_> {
 
     /// The newest agreed turn: every seat has signed it, or one above it (R5.8).
     pub fn agreed(&self) -> u32 {
-        self.newest_up_to(self.top()).iter().map(|newest| newest.turn).min().unwrap_or(0)
+        agreed(self.opening.len(), self.start.mover(), self.turns)
     }
 
     /// The newest turn.
@@ -176,4 +177,16 @@ impl Signed<'_> {
             signatures: signatures.into(),
         }
     }
+}
+
+/// The newest turn that each of `seats` has signed, or one above it (R5.8), where `first` makes the first turn.
+pub(crate) fn agreed(seats: usize, first: Option<Seat>, turns: &[Turn]) -> u32 {
+    let (mut newest, mut author) = (alloc::vec![0; seats], first);
+    for turn in turns {
+        if let Some(newest) = author.and_then(|seat| newest.get_mut(seat.index())) {
+            *newest = turn.state.turn;
+        }
+        author = turn.state.mover();
+    }
+    newest.into_iter().min().unwrap_or(0)
 }

@@ -46,6 +46,9 @@ pub enum SessionInput {
     OnChain(Statement),
     /// A chain that the player trusts has applied this outcome of a match.
     Outcome { match_id: MatchId, payouts: Vec<Amount> },
+    /// Some time has passed: asks for receipts where another seat lets a match wait. See
+    /// [`Session::silence_at`](super::Session::silence_at).
+    Silence,
 }
 
 /// What a session remembers.
@@ -135,6 +138,8 @@ pub(super) enum Change {
     Waiting(u32, Waiting),
     Seated(u32, TableId),
     Gone(u32),
+    Asked(MatchId),
+    Connected,
     View(AccountView),
     Floor(u32),
     Now(u64),

@@ -32,6 +32,7 @@ impl Session {
                     step.notify(SessionNotice::Unseated { tag: *tag });
                 }
                 self.adopt(&view, &mut step)?;
+                step.changes.push(Change::Connected);
                 step.changes.push(Change::View(view.clone()));
                 step.notify(SessionNotice::Ready(view));
             }
@@ -130,9 +131,16 @@ impl Session {
                 step.notify(SessionNotice::Refused { about, refusal });
             }
             ToClient::Disputed { match_id, turn, mover, until } => {
+                let asked = self.channels.get(&match_id).and_then(|channel| self.ask_arrivals(channel));
+                asked.into_iter().for_each(|frame| step.send(frame));
                 step.notify(SessionNotice::Disputed { match_id, turn, mover, until });
             }
             ToClient::Ruled { match_id, payouts } => return self.ruled(match_id, payouts),
+            // Of a match that is settled by now they are of no use any more.
+            ToClient::Arrivals { match_id, arrivals, .. } if self.channels.contains_key(&match_id) => {
+                return self.channel_step(match_id, Input::Arrivals(arrivals));
+            }
+            ToClient::Arrivals { .. } => {}
             ToClient::Stored { .. } | ToClient::Pong => {}
             ToClient::Welcome(_) => return Err(SessionError::Unexpected),
         }

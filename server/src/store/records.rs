@@ -101,6 +101,8 @@ pub(crate) struct MatchRow {
     pub(crate) guarantee: Vec<Signature>,
     /// All seats' signatures on State 0; empty before the match is open.
     pub(crate) opened: Vec<Signature>,
+    /// The Unix second in which the last of them came; 0 before.
+    pub(crate) opened_at: u64,
     /// How it ended.
     pub(crate) ending: Option<Ending>,
 }

@@ -9,7 +9,7 @@ use redb::{Database, Key, ReadableTable, Table, TableDefinition, Value, WriteTra
 use super::records::{AccountRow, BatchRow, LeafRow, MatchRow, encode_row};
 
 /// Raised when a record changes its shape.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 
 /// `schema`, and what belongs to the whole server.
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -19,8 +19,8 @@ pub(super) const MATCHES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new
 pub(super) const MATCH_IDS: TableDefinition<'_, &[u8; 32], u64> = TableDefinition::new("match-ids");
 /// Matches that have not ended.
 pub(super) const LIVE: TableDefinition<'_, u64, ()> = TableDefinition::new("live");
-/// Turns as they came, by match and number.
-pub(super) const TURNS: TableDefinition<'_, (u64, u32), &[u8]> = TableDefinition::new("turns");
+/// Turns as they came, by match and number, each behind the Unix second in which it did.
+pub(super) const TURNS: TableDefinition<'_, (u64, u32), (u64, &[u8])> = TableDefinition::new("turns");
 /// Results by their match.
 pub(super) const LEAVES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("leaves");
 /// Results that no batch holds yet.
@@ -87,8 +87,8 @@ pub(crate) enum Change {
     NewMatch(u64, MatchId, Vec<u8>),
     /// The match is not live any more.
     Ended(u64),
-    /// A turn.
-    Turn(u64, u32, Bytes),
+    /// A turn, with the Unix second in which it came.
+    Turn(u64, u32, u64, Bytes),
     /// A result that no batch holds yet.
     Leaf(u64, Vec<u8>),
     /// A result that a batch holds.
@@ -167,8 +167,8 @@ pub(super) fn apply<'a>(tx: &WriteTransaction, changes: impl Iterator<Item = &'a
     let (mut leaves, mut loose, mut notes) = (None, None, None);
     for change in changes {
         match change {
-            Change::Turn(seq, turn, bytes) => {
-                opened(&mut turns, tx, TURNS)?.insert((*seq, *turn), bytes.as_ref())?;
+            Change::Turn(seq, turn, at, bytes) => {
+                opened(&mut turns, tx, TURNS)?.insert((*seq, *turn), (*at, bytes.as_ref()))?;
             }
             Change::Account(id, row) => {
                 opened(&mut accounts, tx, ACCOUNTS)?.insert(&id.0.0.0, row.as_slice())?;

@@ -92,7 +92,7 @@ impl Pending for Listener {
 }
 
 fn turn(number: u32) -> Change {
-    Change::Turn(7, number, Bytes::from(vec![number as u8; 300]))
+    Change::Turn(7, number, 1_000 + u64::from(number), Bytes::from(vec![number as u8; 300]))
 }
 
 #[test]
@@ -113,6 +113,10 @@ fn writes_become_durable_in_order_and_survive_a_restart() {
     assert!(turns.iter().zip(1u32..).all(|(bytes, number)| bytes[0] == number as u8));
     assert_eq!(store.last_turn(7).expect("readable"), turns.last().cloned());
     assert_eq!(store.turns(7, 490, 700).expect("readable").len(), 2);
+    let arrived = store.arrivals(7, 490, 2).expect("readable");
+    assert_eq!(arrived.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [1_490, 1_491]);
+    assert_eq!(arrived[0].1, turns[489]);
+    assert!(store.arrivals(8, 0, 9).expect("readable").is_empty());
     assert!(store.turns(6, 0, usize::MAX).expect("readable").is_empty());
     assert!(store.turns(8, 0, usize::MAX).expect("readable").is_empty());
 }
@@ -232,6 +236,7 @@ fn row() -> MatchRow {
         },
         guarantee: vec![],
         opened: vec![],
+        opened_at: 0,
         ending: None,
     }
 }

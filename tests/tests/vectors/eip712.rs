@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use alloy::sol;
 use alloy_primitives::{Address, B256, aliases::I96, keccak256};
 use matchlock::{
-    abi::{Exit, Login, MatchId, MatchTerms, OVER, Receipt, State, StateHash, Statement, Withdrawal},
+    abi::{Arrival, Exit, Login, MatchId, MatchTerms, OVER, Receipt, State, StateHash, Statement, Withdrawal},
     account::{AccountId, MAX_THROUGH, Player, SettledSet},
     game::Amount,
     rules::RulesId,
@@ -40,6 +40,7 @@ enum Signed {
     Withdrawal(Withdrawal),
     Exit(Exit),
     Login(Login),
+    Arrival(Arrival),
 }
 
 impl Signed {
@@ -52,6 +53,7 @@ impl Signed {
             Signed::Withdrawal(_) => "Withdrawal",
             Signed::Exit(_) => "Exit",
             Signed::Login(_) => "Login",
+            Signed::Arrival(_) => "Arrival",
         }
     }
 
@@ -64,6 +66,7 @@ impl Signed {
             Signed::Withdrawal(withdrawal) => withdrawal.struct_hash(),
             Signed::Exit(exit) => exit.struct_hash(),
             Signed::Login(login) => login.struct_hash(),
+            Signed::Arrival(arrival) => arrival.struct_hash(),
         }
     }
 
@@ -92,6 +95,10 @@ impl Signed {
                 json!({ "account": exit.account, "receipt": exit.receipt, "nonce": exit.nonce.to_string() })
             }
             Signed::Login(login) => json!({ "account": login.account, "nonce": login.nonce }),
+            Signed::Arrival(arrival) => json!({
+                "matchId": arrival.match_id, "turn": arrival.turn.to_string(), "state": arrival.state,
+                "at": arrival.at.to_string(),
+            }),
         }
     }
 }
@@ -183,6 +190,11 @@ fn cases() -> Vec<(&'static str, Signed)> {
         ("the least", statement(-(1 << 95), MAX_THROUGH - 1, 0)),
     ];
     let receipt = statements[2].1.receipt_hash(account);
+    let arrival = |turn, state, at| Signed::Arrival(Arrival { match_id: id, turn, state, at });
+    let arrivals = [
+        ("the start arrives", arrival(0, start.hash(id), 1_800_000_000)),
+        ("the most", arrival(u32::MAX, StateHash(B256::repeat_byte(0xff)), u64::MAX)),
+    ];
     let mut cases = vec![
         ("two seats", Signed::Match(terms(2))),
         ("three seats", Signed::Match(terms(3))),
@@ -204,8 +216,12 @@ fn cases() -> Vec<(&'static str, Signed)> {
         ("without a receipt", exit(Receipt::default(), u64::MAX)),
         ("a login", Signed::Login(Login { account, nonce: keccak256("nonce") })),
     ]);
+    cases.extend(arrivals);
     cases
 }
+
+/// For clients and judges; the contract never sees it.
+const ARRIVAL: &str = "Arrival(bytes32 matchId,uint32 turn,bytes32 state,uint64 at)";
 
 /// The types as PROTOCOL.md spells them, so that the vectors, and viem with them, follow the specification.
 fn types() -> Value {
@@ -213,12 +229,13 @@ fn types() -> Value {
     let text = fs::read_to_string(path).expect("the protocol");
     let declared = |kind: &str| {
         let head = format!("{kind}(");
-        let line = text.lines().find(|line| line.starts_with(&head)).unwrap_or_else(|| panic!("{kind} in PROTOCOL.md"));
+        let mut lines = text.lines().chain([ARRIVAL]);
+        let line = lines.find(|line| line.starts_with(&head)).unwrap_or_else(|| panic!("{kind} in PROTOCOL.md"));
         let fields = line[head.len()..].split_once(')').expect("a closing bracket").0;
         let fields = fields.split(',').map(|field| field.split_once(' ').expect("type and name"));
         fields.map(|(kind, name)| json!({ "name": name, "type": kind })).collect::<Value>()
     };
-    let kinds = ["Match", "State", "Statement", "Receipt", "Withdrawal", "Exit", "Login"];
+    let kinds = ["Match", "State", "Statement", "Receipt", "Withdrawal", "Exit", "Login", "Arrival"];
     kinds.into_iter().map(|kind| (kind.to_owned(), declared(kind))).collect()
 }
 
@@ -311,7 +328,7 @@ fn the_contract_hashes_the_same() {
                 deployed.view(Views::exitDigestCall { account: account.0, receipt: receipt.0, nonce })
             }
             // Never shown to the contract.
-            Signed::Login(_) => continue,
+            Signed::Login(_) | Signed::Arrival(_) => continue,
         };
         assert_eq!(said, digest, "{name}");
     }

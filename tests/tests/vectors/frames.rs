@@ -10,7 +10,7 @@ use matchlock::{
     rules::RulesId,
     sign::Signature,
     wire::{
-        About, AccountView, Due, Field, GameInfo, Have, MAX_FRAME, Offer, Pair, Refusal, ResultLeaf, TableId,
+        About, AccountView, Arrived, Due, Field, GameInfo, Have, MAX_FRAME, Offer, Pair, Refusal, ResultLeaf, TableId,
         TableInfo, TableSpec, ToClient, ToServer, Turn, Welcome, WireError, decode, encode,
     },
 };
@@ -125,6 +125,7 @@ fn to_server() -> Vec<ToServer> {
         ToServer::Prove { tag, match_id },
         ToServer::Turns { tag, match_id, from: 4 },
         ToServer::Ping,
+        ToServer::Arrivals { tag, match_id, from: 4 },
     ]
 }
 
@@ -188,6 +189,8 @@ fn to_client() -> Vec<ToClient> {
     frames.push(ToClient::Pong);
     frames.push(ToClient::Disputed { match_id, turn: 3, mover: Some(Seat(1)), until: 1_700_000_000 });
     frames.push(ToClient::Ruled { match_id, payouts: vec![Amount::from_u64(19), Amount::ZERO] });
+    let arrived = |turn| Arrived { turn, state: StateHash(hash(24)), at: 1_800_000_000, signature: signature(25) };
+    frames.push(ToClient::Arrivals { tag, match_id, arrivals: vec![arrived(0), arrived(200)] });
     frames
 }
 
