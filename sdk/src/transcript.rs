@@ -108,6 +108,12 @@ pub enum TranscriptError {
         /// What is wrong.
         error: sign::SignatureError,
     },
+    /// A turn is missing, or is another one than its author's next turn builds on.
+    #[error("turn {0} does not follow the turn before it: the transcript is not whole")]
+    Unlinked(u32),
+    /// The move is not the one whose hash was signed.
+    #[error("turn {0} has another move than its author signed")]
+    OtherMove(u32),
     /// Turns after the end, or after an illegal one.
     #[error("turns go on after turn {0}, which ended the match")]
     TrailingTurns(u32),
@@ -115,7 +121,8 @@ pub enum TranscriptError {
 
 /// Replays a transcript: who won, or who broke which rule. Pure; anybody can check an arbiter with it.
 ///
-/// A turn counts as its author's only with the author's signature, so nobody can be framed.
+/// A turn counts as its author's only with the author's signature on this very move at this very place, so nobody can be
+/// framed: not by other bytes under a signed header, and not by turns that were left out.
 ///
 /// # Errors
 /// The transcript proves nothing.
@@ -171,6 +178,8 @@ pub fn judge(transcript: &Transcript, rules: &Arc<dyn Rules>) -> Result<Verdict,
         })?;
         match at.follow(id, terms, &**rules, turn) {
             Ok(next) => at = next,
+            Err(Fault::Unlinked) => return Err(TranscriptError::Unlinked(last + 1)),
+            Err(Fault::Header { field: HeaderField::Move }) => return Err(TranscriptError::OtherMove(last + 1)),
             Err(fault) => guilty = Some(Guilt { seat, turn: last + 1, fault }),
         }
     }
@@ -190,7 +199,8 @@ pub(crate) struct Cursor {
 }
 
 impl Cursor {
-    /// The place after a turn whose signature was checked, or what its author broke.
+    /// The place after a turn whose signature was checked, or what its author broke. An unlinked header, or one with another
+    /// move, is no proof against its author: who brings it may have left out turns, or put other bytes under the header.
     pub(crate) fn follow(
         &self,
         id: MatchId,
@@ -201,6 +211,9 @@ impl Cursor {
         let seat = self.state.mover().ok_or(Fault::AfterTheEnd)?;
         if turn.state.turn != self.state.turn + 1 || turn.state.prev != self.hash {
             return Err(Fault::Unlinked);
+        }
+        if keccak256(&turn.action) != turn.state.action {
+            return Err(Fault::Header { field: HeaderField::Move });
         }
         let placed = rules
             .apply(&self.placed.position, seat, &turn.action)
@@ -222,7 +235,6 @@ impl Cursor {
             return Err(Fault::TooLong);
         }
         match signed {
-            Some(signed) if signed.action != state.action => return Err(Fault::Header { field: HeaderField::Move }),
             Some(signed) if signed.board != state.board => return Err(Fault::Header { field: HeaderField::Board }),
             Some(signed) if signed.mover != state.mover => return Err(Fault::Header { field: HeaderField::Mover }),
             Some(signed) if signed.payouts != state.payouts => {
