@@ -79,7 +79,7 @@ impl Bench {
 
     fn case(&self, table: &Table) -> Result<Case, Failure> {
         let channel = &table.channels[0];
-        Ok(Case::new(channel.transcript().ok_or("it was open")?, &**channel.rules())?)
+        Ok(Case::new(channel.transcript().ok_or("it was open")?, channel.rules())?)
     }
 
     /// Makes a call with exactly the gas that its bound allows, and compares.
@@ -123,7 +123,7 @@ impl Bench {
     async fn respond(&mut self, case: &Case, turns: u32) -> Result<(), Failure> {
         let (docket, signed) = (self.docket(case).await?, case.up_to(turns as usize));
         // Where both do, now the one and now the other.
-        let goes_on = docket.phase() == Phase::Open && (turns % 2 == 0 || signed.agreed() <= docket.turn());
+        let goes_on = docket.phase() == Phase::Open && (turns.is_multiple_of(2) || signed.agreed() <= docket.turn());
         let shown = if !goes_on { signed.evidence() } else { signed.answer(&docket).ok_or("something newer")? };
         let call = Court::respondCall { terms: case.terms().into(), docket: (&docket).into(), shown, fork: vec![] };
         self.pay("respond", &call, 0).await?;
@@ -234,8 +234,8 @@ async fn a_contest_before_a_referee_costs_no_more_than_its_bound() -> Result<(),
         }
         let mut table = Table::of(proposals, &rules);
         table.play_out(seed);
-        let case = Case::new(table.with_foul(turn), &*rules)?;
-        let (signed, top) = (case.signed(), turn as u32);
+        let case = Case::new(table.with_foul(turn), &rules)?;
+        let (signed, top) = (case.up_to(turn), turn as u32);
         let mut replay = Replay::new(signed.id, case.terms(), &*rules)?;
         for turn in &signed.turns[..turn - 1] {
             replay.follow(&turn.state, &turn.action)?;
@@ -390,7 +390,7 @@ fn what_a_real_match_shows_costs_no_more_than_the_budget_of_that_match() {
         let rules: Arc<dyn Rules> = GameRules::shared(TicTacToe, BasisPoints::ZERO);
         let mut table = Table::open(&rules, 2, seed);
         table.play_out(seed);
-        let case = Case::new(table.channels[0].transcript().expect("open"), &*rules).expect("of these rules");
+        let case = Case::new(table.channels[0].transcript().expect("open"), &rules).expect("of these rules");
         let mut most = Cost::default();
         for turn in 0..=case.signed().top() {
             let guarantee = case.guarantee().expect("guaranteed").0.to_vec().into();
