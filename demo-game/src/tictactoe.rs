@@ -140,6 +140,7 @@ fn with(board: &Board, cell: u8, seat: Seat) -> Board {
 #[cfg(test)]
 mod tests {
     use matchlock::{
+        budget::{Limits, budget},
         check::check,
         game::{Amount, BasisPoints},
         local::Local,
@@ -169,6 +170,18 @@ mod tests {
                 check(&TicTacToe, 0..200, |seat, seed| Box::new(Noughts::new(strength, seed * 2 + u64::from(seat.0))));
             assert!(report.unwrap().longest <= 9);
         }
+    }
+
+    #[test]
+    fn a_dispute_stays_within_its_budget() {
+        let bot = |seat: Seat, seed| {
+            Box::new(Noughts::new(Strength::Easy, seed * 2 + u64::from(seat.0))) as Box<dyn Bot<TicTacToe>>
+        };
+        let limits = Limits { calldata: 2_400, gas: 95_000, griefing: 105, ..Limits::default() };
+        println!("{}", budget(&TicTacToe, 0..50, bot, &limits).unwrap_or_else(|error| panic!("{error}")));
+        // With a referee contract, all of whose gas is spent.
+        let limits = Limits { gas: 280_000, referee: 200_000, ..limits };
+        println!("{}", budget(&TicTacToe, 0..50, bot, &limits).unwrap_or_else(|error| panic!("{error}")));
     }
 
     #[test]

@@ -16,8 +16,8 @@
 //!
 //! # Where to begin
 //!
-//! - **Writing a game**: implement [`game::Game`], call [`check::check`] in a test, play it with [`local::Local`]. Dice are
-//!   [`game::Next::Roll`], secrets are in [`hidden`].
+//! - **Writing a game**: implement [`game::Game`], call [`check::check`] and [`budget::budget`] in a test, play it with
+//!   [`local::Local`]. Dice are [`game::Next::Roll`], secrets are in [`hidden`].
 //! - **Playing it online**: `client::Client` (feature `client`); money goes in and out through `chain::ArenaChain`.
 //! - **Proving what happened**: [`transcript::judge`] replays everything that was signed; [`settle::proves`] checks a
 //!   settled result against the chain. **Finding out why two clients disagree**: [`transcript::diff`].
@@ -48,6 +48,7 @@ extern crate std;
 
 pub mod abi;
 pub mod account;
+pub mod budget;
 #[cfg(feature = "client")]
 pub mod chain;
 pub mod chance;

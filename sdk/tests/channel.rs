@@ -8,7 +8,7 @@ use matchlock::{
     channel::{Channel, ChannelError, Fault, Input, Proposal, Status},
     game::{Amount, Seat},
     sign::Signer,
-    transcript::{self, judge},
+    transcript::{self, TranscriptError, judge},
     wire::Turn,
 };
 
@@ -142,6 +142,51 @@ fn a_signed_turn_that_proves_nothing_to_others_is_a_stall() {
         assert_eq!((verdict.guilty, held.seat, held.turn), (None, Seat(1), 2), "{name}");
         assert_eq!(verdict.payouts, [Amount::from_u64(200), Amount::ZERO], "{name}: the cheat never acted");
     }
+}
+
+#[test]
+fn what_anybody_can_do_to_a_turn_on_its_way_is_refused_and_is_no_evidence() {
+    let mut table = Table::open();
+    table.play(0, 4);
+    let good = table.forge(1, |_| {});
+    let other_move =
+        Turn { action: matchlock::rules::Action::Play { play: vec![4], link: None }.encode(), ..good.clone() };
+    let refused = table.feed(0, Input::Turn(other_move)).expect_err("not the move that was signed");
+    assert!(matches!(refused, ChannelError::OtherMove { turn: 2 }), "{refused}");
+    // Seat 1 may have been shown another first turn, and built on that one.
+    let elsewhere = table.forge(1, |turn| turn.state.prev = Default::default());
+    let refused = table.feed(0, Input::Turn(elsewhere)).expect_err("it does not follow");
+    assert!(matches!(refused, ChannelError::Unlinked { turn: 2 }), "{refused}");
+    table.feed(0, Input::Turn(good)).expect("still goes on");
+}
+
+#[test]
+fn nobody_is_framed_by_turns_left_out_or_by_a_move_put_under_its_header() {
+    let mut table = Table::open();
+    for (seat, cell) in [(0, 0), (1, 3), (0, 1), (1, 4), (0, 2)] {
+        table.play(seat, cell);
+    }
+    let whole = table.channels[0].transcript().expect("a transcript");
+    for from in 0..whole.turns.len() {
+        for to in from + 1..whole.turns.len() {
+            let mut cut = whole.clone();
+            cut.turns.drain(from..to);
+            judge(&cut, &table.rules).expect_err("the turn after is not linked, or not by its author");
+        }
+        for cell in 0..=9 {
+            let mut changed = whole.clone();
+            changed.turns[from].action = matchlock::rules::Action::Play { play: vec![cell], link: None }.encode();
+            if changed != whole {
+                let refused = judge(&changed, &table.rules).expect_err("not what was signed");
+                assert_eq!(refused, TranscriptError::OtherMove { turn: from as u32 + 1 });
+            }
+        }
+    }
+    // Seat 0 signs another first turn; the honest second turn was built on the one that was played.
+    let mut branch = whole.clone();
+    branch.turns[0] = Table::open().play(0, 8);
+    assert_ne!(branch, whole);
+    assert_eq!(judge(&branch, &table.rules), Err(TranscriptError::Unlinked { turn: 2 }));
 }
 
 #[test]

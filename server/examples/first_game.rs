@@ -7,6 +7,7 @@ use std::{error::Error, path::Path};
 
 use matchlock::{
     account::Player,
+    budget::{Limits, budget},
     chain::{ArenaChain, HttpProvider, LocalWallet},
     check::check,
     client::{Client, ClientConfig, MatchEvent, RedbStore, Seats},
@@ -80,9 +81,16 @@ impl Bot<Nim> for Sensible {
     }
 }
 
-// In a project of your own this is a test.
+// In a project of your own these two are tests.
 fn nim_is_fit_to_be_played_for_money() {
     check(&NIM, 0..100, |seat, seed| Box::new(Sensible(Dice::new(seed * 2 + u64::from(seat.0))))).unwrap();
+}
+
+fn nim_stays_within_its_budget() {
+    let bot = |seat: Seat, seed| Box::new(Sensible(Dice::new(seed * 2 + u64::from(seat.0)))) as Box<dyn Bot<Nim>>;
+    let limits = Limits { calldata: 2_500, gas: 100_000, griefing: 100, ..Limits::default() };
+    let cost = budget(&NIM, 0..100, bot, &limits).unwrap_or_else(|error| panic!("{error}"));
+    println!("{cost}");
 }
 
 const STAKE: Amount = Amount::from_u64(1_000_000);
@@ -97,6 +105,7 @@ const WALLETS: [&str; 2] = [
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     nim_is_fit_to_be_played_for_money();
+    nim_stays_within_its_budget();
 
     let folder = tempfile::tempdir()?;
     let fee = BasisPoints::new(100)?;

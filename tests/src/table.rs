@@ -6,10 +6,11 @@ use alloy_primitives::{Address, B256, keccak256};
 use matchlock::{
     abi::{Domain, MatchTerms, State},
     account::Player,
-    channel::{self, Channel, Effect, Input, Proposal},
+    channel::{self, Channel, Effect, Event, Input, Proposal},
     game::{Amount, Seat},
     rules::Rules,
     sign::{Key, Signature, Signer},
+    transcript::Transcript,
     wire::{ToServer, Turn},
 };
 use matchlock_demo::{Strength, bots};
@@ -59,17 +60,24 @@ impl Table {
         salt: u64,
         [open_by, expiry]: [u64; 2],
     ) -> Table {
-        let keys: Vec<Key> = (0..seats as u64).map(|seat| key("seat", seat)).collect();
-        let operator = key("operator", 0);
+        let mut proposals = Table::proposals(domain, rules, seats, index, salt);
+        for proposal in &mut proposals {
+            (proposal.terms.open_by, proposal.terms.expiry) = (open_by, expiry);
+        }
+        Table::of(proposals, rules)
+    }
+
+    /// What every seat of such a table is proposed.
+    pub fn proposals(domain: Domain, rules: &Arc<dyn Rules>, seats: usize, index: u32, salt: u64) -> Vec<Proposal> {
         let players: Vec<Player> = (0..seats).map(Table::player).collect();
         let secrets: Vec<B256> =
             (0..seats as u64).map(|seat| keccak256([salt, seat].map(u64::to_be_bytes).concat())).collect();
         let stakes = vec![Amount::from_u64(1_000); seats];
         let seeds: Vec<B256> = secrets.iter().map(|secret| channel::anchor(*secret, &**rules)).collect();
-        let start = State::start(&rules.start(&stakes, &seeds).expect("rules that start"));
         let terms = MatchTerms {
             seats: players.iter().map(Player::account).collect(),
             indexes: vec![index; seats],
+            start: State::start(&rules.start(&stakes, &seeds).expect("rules that start")).start_commitment(),
             stakes,
             rules: rules.id(),
             budget: 0,
@@ -77,36 +85,54 @@ impl Table {
             clock: 60,
             max_turns: rules.max_turns(),
             chain_time: 60,
-            open_by,
-            expiry,
+            open_by: 1_000,
+            expiry: 2_000,
             seeds,
-            start: start.start_commitment(),
             salt: B256::from(alloy_primitives::U256::from(salt)),
         };
-        let id = terms.id(&domain);
-        let all =
-            |digest: B256| -> Vec<Signature> { keys.iter().map(|key| key.sign(digest).expect("signs")).collect() };
-        let guarantee = Input::Guarantee { signatures: all(id.0), operator: operator.sign(id.0).expect("signs") };
-        let opening = Input::Opened(all(domain.digest(start.hash(id).0)));
-        let mut channels = Vec::new();
-        for (i, secret) in secrets.into_iter().enumerate() {
-            let proposal = Proposal {
-                domain,
-                operator: operator.address(),
-                terms: terms.clone(),
-                players: players.clone(),
-                seat: Seat(i as u8),
-                secret,
-            };
-            let (mut channel, step) = Channel::propose(proposal, rules.clone(), &keys[i]).expect("sound terms");
-            channel.commit(step).expect("a fresh step");
-            for input in [guarantee.clone(), opening.clone()] {
-                let step = channel.decide(input, &keys[i]).expect("it opens");
-                channel.commit(step).expect("a fresh step");
+        let operator = key("operator", 0).address();
+        let seats = secrets.into_iter().zip(0..);
+        let proposal = |(secret, seat)| {
+            let (terms, players) = (terms.clone(), players.clone());
+            Proposal { domain, operator, terms, players, seat: Seat(seat), secret }
+        };
+        seats.map(proposal).collect()
+    }
+
+    /// The match of these proposals, opened.
+    pub fn of(proposals: Vec<Proposal>, rules: &Arc<dyn Rules>) -> Table {
+        let domain = proposals[0].domain;
+        let (mut table, _) = Table::proposed(proposals, rules);
+        for input in table.opening(domain) {
+            for seat in 0..table.keys.len() as u8 {
+                table.feed(Seat(seat), input.clone());
             }
+        }
+        table
+    }
+
+    /// The match of these proposals, which every seat has signed; with each seat's record of that.
+    pub fn proposed(proposals: Vec<Proposal>, rules: &Arc<dyn Rules>) -> (Table, Vec<Event>) {
+        let keys: Vec<Key> = (0..proposals.len() as u64).map(|seat| key("seat", seat)).collect();
+        let (mut channels, mut events) = (Vec::new(), Vec::new());
+        for (proposal, key) in proposals.into_iter().zip(&keys) {
+            let (mut channel, step) = Channel::propose(proposal, rules.clone(), key).expect("sound terms");
+            events.extend_from_slice(step.events());
+            channel.commit(step).expect("a fresh step");
             channels.push(channel);
         }
-        Table { channels, keys, operator }
+        (Table { channels, keys, operator: key("operator", 0) }, events)
+    }
+
+    /// What opens a match that was proposed to all seats: the guarantee, then everyone's signature on State 0.
+    pub fn opening(&self, domain: Domain) -> [Input; 2] {
+        let channel = &self.channels[0];
+        let id = channel.id();
+        let all =
+            |digest: B256| -> Vec<Signature> { self.keys.iter().map(|key| key.sign(digest).expect("signs")).collect() };
+        let operator = self.operator.sign(id.0).expect("signs");
+        let opened = all(domain.digest(channel.state().hash(id).0));
+        [Input::Guarantee { signatures: all(id.0), operator }, Input::Opened(opened)]
     }
 
     /// Lets bots play it to the end; every turn goes to every seat.
@@ -127,6 +153,23 @@ impl Table {
                 }
             }
         }
+    }
+
+    /// Its transcript up to a turn where the author plays foul: it signs the move before again, as if that were legal.
+    ///
+    /// # Panics
+    /// If the match has not come so far, or to the end before.
+    pub fn with_foul(&self, turn: usize) -> Transcript {
+        let channel = &self.channels[0];
+        let mut transcript = channel.transcript().expect("an open match");
+        transcript.turns.truncate(turn);
+        let [.., before, foul] = &mut transcript.turns[..] else { panic!("no turn {turn}") };
+        foul.action = before.action.clone();
+        foul.state.action = before.state.action;
+        let digest = transcript.domain.digest(foul.state.hash(channel.id()).0);
+        let author = before.state.mover().expect("it goes on");
+        foul.signature = self.keys[author.index()].sign(digest).expect("signs");
+        transcript
     }
 
     /// Every seat's signature on the newest state, then the operator's.

@@ -1,5 +1,6 @@
 //! `cargo xtask`: one command for each chore. Each does the set-up that it needs, so a fresh checkout needs no other.
 
+mod fuzz;
 mod runner;
 mod setup;
 mod step;
@@ -49,6 +50,14 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Fuzzes: each target, or one, for so long. What it finds is kept in `tests/fuzz/artifacts`.
+    Fuzz {
+        /// One of `frames`, `channel`, `judge` and `batch`.
+        target: Option<String>,
+        /// How long each target runs.
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+    },
     /// Compiles the contracts to the artifacts that are committed.
     Contracts,
     /// Runs what the CI runs.
@@ -61,6 +70,7 @@ fn main() -> ExitCode {
         Command::Play { args } => program("play", args),
         Command::Bench { args } => program("bench", args),
         Command::Sim { args } => program("sim", args),
+        Command::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
         Command::Contracts => contracts(),
         Command::Ci => {
             Step::new("What the CI runs", "bash", &[".ci/run"]).env("CI", "true").without_input().run().map(drop)

@@ -7,10 +7,10 @@ pub(crate) struct Count {
     pub(crate) failed: u64,
 }
 
-/// Adds up the closing lines of cargo test, nextest and forge.
+/// Adds up the closing lines of cargo test, nextest, forge and libFuzzer.
 pub(crate) fn count(output: &str) -> Count {
     output.lines().filter(|line| is_closing(line)).fold(Count::default(), |sum, line| Count {
-        passed: sum.passed + before(line, "passed"),
+        passed: sum.passed + before(line, "passed") + u64::from(is_fuzzed(line)),
         failed: sum.failed + before(line, "failed"),
     })
 }
@@ -27,6 +27,13 @@ fn is_closing(line: &str) -> bool {
     line.starts_with("test result: ")
         || line.starts_with("Summary [")
         || line.starts_with("Ran ") && line.contains(" total tests)")
+        || is_fuzzed(line)
+}
+
+/// `Done 52103 runs in 11 second(s)`: a fuzz target that found nothing, which counts as one test. One that finds something
+/// ends without it.
+fn is_fuzzed(line: &str) -> bool {
+    line.trim_start().starts_with("Done ") && line.contains(" runs in ")
 }
 
 /// The number in front of `word`: of several numbers the last before it.
@@ -50,6 +57,8 @@ mod tests {
         let forge =
             "Ran 2 test suites in 1.20s (2.00s CPU time): 40 tests passed, 0 failed, 0 skipped (40 total tests)";
         assert_eq!(count(forge), Count { passed: 40, failed: 0 });
+        let fuzzer = "Done 52103 runs in 11 second(s)\nstat::number_of_executed_units: 52103";
+        assert_eq!(count(fuzzer), Count { passed: 1, failed: 0 });
         assert_eq!(count("running 3 tests\n"), Count::default());
     }
 }

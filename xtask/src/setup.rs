@@ -24,16 +24,7 @@ pub(crate) fn node() -> Result<(), Failure> {
         }
         _ => {}
     }
-    if !(answers("apt-get", "--version") && printed("id", "-u").is_some_and(|id| id.trim() == "0")) {
-        return Err(Failure::Missing(format!(
-            "{wanted}. Install the packages `nodejs` and `npm` of your system, then run this again."
-        )));
-    }
-    let apt = |title, args: &[&str]| {
-        Step::new(title, "apt-get", args).env("DEBIAN_FRONTEND", "noninteractive").without_input().run()
-    };
-    apt("Reading the list of packages", &["update", "--quiet"])?;
-    apt("Installing Node and npm", &["install", "--yes", "--quiet", "--no-install-recommends", "nodejs", "npm"])?;
+    install(&wanted, "Node and npm", &["nodejs", "npm"])?;
     match node_version() {
         Some(version) if version >= NODE && answers("npm", "--version") => Ok(()),
         found => Err(Failure::Missing(format!(
@@ -41,6 +32,39 @@ pub(crate) fn node() -> Result<(), Failure> {
             found.map_or("none".into(), |version| format!("Node {version}"))
         ))),
     }
+}
+
+/// A C++ compiler, for libFuzzer; on a machine where this may install packages, it does.
+pub(crate) fn cxx() -> Result<(), Failure> {
+    if ["c++", "g++", "clang++"].into_iter().any(|compiler| answers(compiler, "--version")) {
+        return Ok(());
+    }
+    install("A C++ compiler is needed to build libFuzzer", "a C++ compiler", &["g++"])
+}
+
+/// What this machine is called by the compiler.
+pub(crate) fn host() -> Result<String, Failure> {
+    let host = printed("rustc", "-vV");
+    let host = host.as_deref().and_then(|told| told.lines().find_map(|line| line.strip_prefix("host: ")));
+    host.map(str::to_owned).ok_or_else(|| Failure::Missing("`rustc -vV` does not say which machine this is.".into()))
+}
+
+/// Packages of the system, where this may install them.
+fn install(wanted: &str, what: &str, packages: &[&str]) -> Result<(), Failure> {
+    if !(answers("apt-get", "--version") && printed("id", "-u").is_some_and(|id| id.trim() == "0")) {
+        let names = packages.iter().map(|package| format!("`{package}`")).collect::<Vec<_>>().join(" and ");
+        return Err(Failure::Missing(format!(
+            "{wanted}. Install the package{} {names} of your system, then run this again.",
+            if packages.len() == 1 { "" } else { "s" }
+        )));
+    }
+    let apt = |title: &str, args: &[&str]| {
+        Step::new(title, "apt-get", args).env("DEBIAN_FRONTEND", "noninteractive").without_input()
+    };
+    apt("Reading the list of packages", &["update", "--quiet"]).run()?;
+    let options = ["install", "--yes", "--quiet", "--no-install-recommends"];
+    apt(&format!("Installing {what}"), &options).args(packages).run()?;
+    Ok(())
 }
 
 /// The npm packages of a folder of the workspace, exactly those of its lock file.

@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use crate::{
+    fuzz::Targets,
     runner::{self, Count},
     setup,
     step::{Done, Failure, Step},
 };
+
+/// Seconds that each fuzz target runs: enough to see that it runs, and what is nearest to its seeds.
+const FUZZING: u32 = 10;
 
 /// What each step took, and the tests that its runner counted.
 #[derive(Default)]
@@ -82,6 +86,13 @@ fn steps(fast: bool, filter: Option<&str>, account: &mut Account) -> Result<(), 
         // The server's tests of its chain run on the embedded one, or on this.
         let again = Step::cargo("Running the server's tests of its chain on anvil", runner).args(["chain::tests::"]);
         account.tested("the server's chain tests on anvil", again.env("MATCHLOCK_ANVIL", &anvil).run_kept())?;
+    }
+    if filter.is_none() && !fast {
+        let (targets, built) = Targets::build()?;
+        account.checked("building the fuzz targets", Ok(built))?;
+        for name in Targets::ALL {
+            account.tested("fuzzing", targets.run(name, FUZZING))?;
+        }
     }
     // Last, so that the closing line of most tests is the last.
     account.tested("tests", Step::cargo("Running the tests", runner).args(filter).run_kept())

@@ -3,6 +3,7 @@
 use alloc::{boxed::Box, vec::Vec};
 
 use matchlock::{
+    budget::{Limits, budget},
     check::check,
     game::{Amount, Game, Seat},
     hidden::Secret,
@@ -131,6 +132,15 @@ fn the_rules_are_sound() {
         println!("{strength:?}: {report:?}, {} turns on average", report.turns / u64::from(report.matches));
         assert_eq!(report.matches, 80);
     }
+}
+
+#[test]
+fn a_dispute_stays_within_its_budget() {
+    let bot = |seat: Seat, seed: u64| {
+        Box::new(Captain::new(Strength::Easy, seed * 2 + u64::from(seat.0))) as Box<dyn Bot<Broadside>>
+    };
+    let limits = Limits { calldata: 2_700, gas: 100_000, griefing: 110, ..Limits::default() };
+    std::println!("{}", budget(&Broadside, 0..20, bot, &limits).unwrap_or_else(|error| panic!("{error}")));
 }
 
 #[test]

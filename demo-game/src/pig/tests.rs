@@ -3,6 +3,7 @@
 use alloc::{boxed::Box, vec::Vec};
 
 use matchlock::{
+    budget::{Limits, budget},
     chance::{Link, LinkChain},
     check::check,
     game::{Amount, BasisPoints, Game, Next, Outcome, Pot, Roll, Seat},
@@ -57,6 +58,16 @@ fn the_rules_are_sound() {
             println!("{strength:?}, {game:?}: {:?}", report.unwrap());
         }
     }
+}
+
+#[test]
+fn a_dispute_stays_within_its_budget() {
+    let game = Pig::default();
+    let bot = |seat: Seat, seed: u64| {
+        Box::new(Roller::new(game, Strength::Fair, seed * 8 + u64::from(seat.0))) as Box<dyn Bot<Pig>>
+    };
+    let limits = Limits { calldata: 13_000, gas: 300_000, griefing: 260, ..Limits::default() };
+    println!("{}", budget(&game, 0..4, bot, &limits).unwrap_or_else(|error| panic!("{error}")));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use alloy_primitives::B256;
 
-use super::{Channel, ChannelError, Cursor, Effect, Event, Evidence, Fault, Notice};
+use super::{Channel, ChannelError, Cursor, Effect, Event, Evidence, Fault, HeaderField, Notice};
 use crate::{
     abi,
     game::Seat,
@@ -99,7 +99,8 @@ impl Draft<'_> {
         let author = author.ok_or(ChannelError::Over)?;
         let digest = abi::digest(&channel.separator, turn.state.hash(channel.id).0);
         sign::verify(digest, &turn.signature, channel.key(author))?;
-        // From here on the author's signature stands: whatever is wrong is the author's fault, and evidence.
+        // The author's signature stands. What is wrong from here on is the author's fault, and evidence; but for what anybody
+        // can do to a turn on its way.
         let followed = if number <= at.state.turn {
             Err(Fault::Equivocation)
         } else {
@@ -111,6 +112,8 @@ impl Draft<'_> {
                 self.turned(author, next);
                 self.go_on()
             }
+            Err(Fault::Unlinked) => Err(ChannelError::Unlinked { turn: number }),
+            Err(Fault::Header { field: HeaderField::Move }) => Err(ChannelError::OtherMove { turn: number }),
             Err(fault) => {
                 let evidence = Evidence { seat: author, turn, fault };
                 self.events.push(Event::Faulted(evidence.clone()));

@@ -56,6 +56,18 @@ pub enum ChannelError {
         /// What is there.
         have: u32,
     },
+    /// Its author builds on another turn than the one that is here: two headers were signed for that one, or this is made up.
+    #[error("turn {turn} does not follow the turn that is known before it")]
+    Unlinked {
+        /// What came.
+        turn: u32,
+    },
+    /// Somebody on the way has put another move under the header.
+    #[error("turn {turn} came with another move than its author signed")]
+    OtherMove {
+        /// What came.
+        turn: u32,
+    },
     /// Terms that no honest seat signs.
     #[error(transparent)]
     Terms(#[from] TermsError),

@@ -123,9 +123,14 @@ impl Signed<'_> {
         if self.top() <= base || self.header(base)?.hash(self.id) != docket.top() {
             return None;
         }
+        Some(self.above(base))
+    }
+
+    /// The headers above this turn, with their authors' signatures.
+    pub(crate) fn above(&self, base: u32) -> Court::Evidence {
         let top = self.top().min(base + MAX_HEADERS as u32);
         let newest = self.newest_up_to(top).into_iter().map(|newest| Some(newest).filter(|newest| newest.turn > base));
-        Some(self.between(base, top, newest))
+        self.between(base, top, newest)
     }
 
     /// A header by its turn.

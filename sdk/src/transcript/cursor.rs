@@ -18,7 +18,8 @@ pub(crate) struct Cursor {
 }
 
 impl Cursor {
-    /// The place after a turn whose signature was checked, or what its author broke.
+    /// The place after a turn whose signature was checked, or what its author broke. An unlinked header, or one with another
+    /// move, is no proof against its author: who brings it may have left out turns, or put other bytes under the header.
     pub(crate) fn follow(
         &self,
         id: MatchId,
@@ -29,6 +30,9 @@ impl Cursor {
         let seat = self.state.mover().ok_or(Fault::AfterTheEnd)?;
         if turn.state.turn != self.state.turn + 1 || turn.state.prev != self.hash {
             return Err(Fault::Unlinked);
+        }
+        if keccak256(&turn.action) != turn.state.action {
+            return Err(Fault::Header { field: HeaderField::Move });
         }
         let placed = rules
             .apply(&self.placed.position, seat, &turn.action)
@@ -50,7 +54,6 @@ impl Cursor {
             return Err(Fault::TooLong);
         }
         match signed {
-            Some(signed) if signed.action != state.action => return Err(Fault::Header { field: HeaderField::Move }),
             Some(signed) if signed.board != state.board => return Err(Fault::Header { field: HeaderField::Board }),
             Some(signed) if signed.mover != state.mover => return Err(Fault::Header { field: HeaderField::Mover }),
             Some(signed) if signed.payouts != state.payouts => {

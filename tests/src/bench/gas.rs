@@ -1,14 +1,14 @@
 //! `gas.*`: what each call of the contract costs as a transaction, from the receipts of the embedded chain.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use alloy_primitives::{B256, U256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::{SolCall, SolEvent};
 use matchlock::{
-    abi::{Arena, Exit, Statement, Withdrawal},
+    abi::{Arena, Court, Exit, Statement, Withdrawal},
     account::SettledSet,
-    chain::{ArenaChain, HttpProvider, LocalWallet, SignedWithdrawal},
-    dispute::Case,
+    chain::{ArenaChain, HttpProvider, LocalWallet, Provider, Receipt, SignedWithdrawal},
+    dispute::{Case, Phase, Replay},
     game::Amount,
     rules::Rules,
     settle,
@@ -16,6 +16,8 @@ use matchlock::{
 };
 use matchlock_devchain::DevChain;
 use matchlock_server::chain::deploy;
+use serde::Deserialize;
+use serde_json::json;
 
 use super::Row;
 use crate::{
@@ -32,6 +34,9 @@ const NITRO: [(&str, f64); 4] = [
     ("gas.exit", 111_514.0),
     ("gas.withdraw", 80_000.0),
 ];
+
+/// What the terms allow a referee for one move: what is left of it is not paid for.
+const REFEREE_GAS: u64 = 200_000;
 
 /// An arena on a chain of its own, with accounts of the same keys at every run.
 struct Bench {
@@ -62,6 +67,7 @@ pub async fn rows(rules: &Arc<dyn Rules>) -> Result<Vec<Row>, Failure> {
     bench.leaving(&mut rows, &rpc).await?;
     bench.conclude(&mut rows, rules).await?;
     bench.disputes(&mut rows, rules).await?;
+    bench.contest(&mut rows, rules).await?;
     serving.abort();
     Ok(rows)
 }
@@ -163,7 +169,7 @@ impl Bench {
         let far = self.arena.rpc().head().await?.timestamp.to::<u64>() + 1_000_000;
         let mut table = Table::open_until(self.arena.domain(), rules, 2, 501, 2, [far, far]);
         table.play_out(1);
-        let case = Case::new(table.channels[0].transcript().ok_or("an open match")?, &rules)?;
+        let case = Case::new(table.channels[0].transcript().ok_or("an open match")?, rules)?;
         let (terms, id) = (case.terms(), case.signed().id);
         let docket = async || self.arena.docket(id, 0).await?.ok_or_else(|| Failure::from("no dispute"));
         let guarantee = case.guarantee().ok_or("no guarantee")?;
@@ -184,9 +190,63 @@ impl Bench {
         Ok(())
     }
 
+    /// A mark on a cell that is taken, named as illegal before the referee contract, which re-runs the move.
+    async fn contest(&self, rows: &mut Vec<Row>, rules: &Arc<dyn Rules>) -> Result<(), Failure> {
+        let artifact: Artifact = serde_json::from_str(include_str!("../../../sdk/contracts/artifacts/TicTacToe.json"))?;
+        let deployed = self.send(None, &artifact.bytecode).await?;
+        let referee = deployed.contract_address.ok_or("no referee")?;
+        let far = self.arena.rpc().head().await?.timestamp.to::<u64>() + 1_000_000;
+        let mut proposals = Table::proposals(self.arena.domain(), rules, 2, 502, 3);
+        for proposal in &mut proposals {
+            let terms = &mut proposal.terms;
+            (terms.referee, terms.budget, terms.open_by, terms.expiry) = (referee, REFEREE_GAS, far, far);
+        }
+        let mut table = Table::of(proposals, rules);
+        table.play_out(1);
+        let case = Case::new(table.with_foul(5), rules)?;
+        let (terms, signed) = (case.terms(), case.up_to(5));
+        let mut replay = Replay::new(signed.id, terms, &**rules)?;
+        for turn in &signed.turns[..4] {
+            replay.follow(&turn.state, &turn.action)?;
+        }
+        let [.., parent, illegal] = signed.turns else { return Err("too short a match".into()) };
+        self.arena.challenge(terms, case.guarantee().ok_or("no guarantee")?, signed.evidence()).await?;
+        let docket = self.arena.docket(signed.id, 0).await?.ok_or("no dispute")?;
+        let call = Court::contestCall {
+            terms: terms.into(),
+            docket: (&docket).into(),
+            trail: vec![(&parent.state).into(), (&illegal.state).into()],
+            position: replay.position().to_vec().into(),
+            action: illegal.action.clone().into(),
+        };
+        let contested = self.send(Some(self.arena.info().court), &call.abi_encode()).await?;
+        let docket = self.arena.docket(signed.id, 0).await?.ok_or("no dispute")?;
+        if docket.phase() != Phase::Closed {
+            return Err(format!("the referee let an illegal move pass: {docket:?}").into());
+        }
+        rows.push(Row::against("gas.contest", contested.gas_used.to::<u64>() as f64, "gas", 150_000.0));
+        Ok(())
+    }
+
+    async fn send(&self, to: Option<Address>, data: &[u8]) -> Result<Receipt, Failure> {
+        let (rpc, data) = (self.arena.rpc(), Bytes::copy_from_slice(data));
+        let mut call = json!({ "from": self.operator.address(), "data": data });
+        if let Some(to) = to {
+            call["to"] = json!(to);
+        }
+        let hash = serde_json::from_value(rpc.0.request("eth_sendTransaction", json!([call])).await?)?;
+        let receipt = rpc.mined(hash, Duration::from_secs(60)).await?.ok_or("it was never mined")?;
+        if receipt.succeeded() { Ok(receipt) } else { Err("reverted".into()) }
+    }
+
     fn sign(&self, key: &Key, struct_hash: B256) -> Result<Signature, Failure> {
         Ok(key.sign(self.arena.domain().digest(struct_hash))?)
     }
+}
+
+#[derive(Deserialize)]
+struct Artifact {
+    bytecode: Bytes,
 }
 
 /// What a transaction took.
