@@ -81,6 +81,9 @@ pub fn docket_of(event: Court::CourtEvents) -> Option<(MatchId, Option<Docket>)>
         Court::CourtEvents::Upheld(event) => (MatchId(event.matchId), Some((&event.docket).into())),
         Court::CourtEvents::Doubted(event) => (MatchId(event.matchId), Some((&event.docket).into())),
         Court::CourtEvents::Finalized(event) => (MatchId(event.matchId), None),
-        Court::CourtEvents::Recorded(_) => return None,
+        Court::CourtEvents::Recorded(_)
+        | Court::CourtEvents::BondReturned(_)
+        | Court::CourtEvents::BondLost(_)
+        | Court::CourtEvents::BondPaid(_) => return None,
     })
 }
