@@ -12,7 +12,7 @@ use matchlock::{
     sign::{Key, Signature, Signer},
 };
 
-use super::stage::{START, dev_key, salt};
+use super::stage::{dev_key, salt};
 use crate::{model::ModelConfig, table::key};
 
 /// Everybody.
@@ -44,7 +44,7 @@ pub(super) struct Bout {
     /// Tic-tac-toe, where a referee knows it; else whatever is written into the headers.
     rules: Option<Arc<dyn Rules>>,
     /// Seats that ever move.
-    movers: u32,
+    pub(super) movers: u32,
 }
 
 /// A header.
@@ -65,11 +65,12 @@ pub(super) fn tictactoe() -> Arc<dyn Rules> {
 }
 
 impl Cast {
-    pub(super) fn new(config: &ModelConfig, referee: Address, dice: &mut Dice) -> Cast {
+    pub(super) fn new(config: &ModelConfig) -> Cast {
         let operator = dev_key(0);
-        // The last one's wallet is a contract that takes no money; another's key is the operator's.
-        let owners = (1..5).map(|n| dev_key(n).address()).chain([config.court.address, dev_key(5).address()]);
-        let keys = (0..5).map(|n| key("seat", n)).chain([operator.clone()]);
+        // Some wallets have two accounts; one is a contract that takes no money; the last account's key is the operator's.
+        let wallets = [1, 2, 3, 4, 1, 2].map(|n| dev_key(n).address());
+        let owners = wallets.into_iter().chain([config.court.address, dev_key(5).address()]);
+        let keys = (0..7).map(|n| key("seat", n)).chain([operator.clone()]);
         let players: Vec<Person> = owners
             .zip(keys)
             .map(|(owner, key)| {
@@ -79,15 +80,12 @@ impl Cast {
             .collect();
         let mut arbiters: Vec<Key> = (6..9).map(dev_key).collect();
         arbiters.sort_unstable_by_key(Signer::address);
-        let mut cast = Cast { operator, arbiters, players, bouts: Vec::new() };
-        for n in 0..2 + u64::from(dice.below(3)) {
-            let bout = cast.bout(config, referee, n, dice);
-            cast.bouts.push(bout);
-        }
-        cast
+        Cast { operator, arbiters, players, bouts: Vec::new() }
     }
 
-    fn bout(&mut self, config: &ModelConfig, referee: Address, n: u64, dice: &mut Dice) -> Bout {
+    /// A new match, of which some is played, among players of whom these have not left.
+    pub(super) fn open_bout(&mut self, config: &ModelConfig, now: u64, staying: &[usize], dice: &mut Dice) {
+        let referee = *config.referees.keys().next().expect("a referee");
         let refereed = dice.below(3) == 0;
         let rules = refereed.then(tictactoe);
         // A long one, in which one seat says nothing (R7.6); with the operator's key at the table nobody can sign it.
@@ -99,7 +97,12 @@ impl Cast {
         } else {
             2 + dice.below(3) as usize
         };
-        let mut free: Vec<usize> = (0..if dice.below(20) == 0 { 6 } else { 5 }).collect();
+        let mut free: Vec<usize> = (0..self.players.len() - 1).collect();
+        if dice.below(20) == 0 {
+            free.push(self.players.len() - 1);
+        } else if dice.below(4) > 0 && staying.len() > count {
+            free = staying.to_vec();
+        }
         let seats: Vec<usize> = (0..count).map(|_| free.remove(dice.below(free.len() as u32) as usize)).collect();
         let stakes: Vec<Amount> = seats.iter().map(|_| Amount::from_u64(dice.below(300).into())).collect();
         let seeds: Vec<B256> = seats.iter().map(|_| dice.bytes().into()).collect();
@@ -111,7 +114,7 @@ impl Cast {
             person.next = indexes[indexes.len() - 1] + 1;
         }
         let minimum = config.court.minimum;
-        let open_by = START + u64::from(100 + dice.below(400));
+        let open_by = now + u64::from(dice.below(300));
         let mut terms = MatchTerms {
             seats: seats.iter().map(|seat| self.players[*seat].id).collect(),
             indexes,
@@ -128,10 +131,10 @@ impl Cast {
             max_turns: if long { 70 } else { 9 },
             chain_time: *dice.pick(&[0, 20, 60, 500]),
             open_by,
-            expiry: open_by + u64::from(200 + dice.below(800)),
+            expiry: open_by + u64::from(100 + dice.below(600)),
             seeds,
             start: B256::ZERO,
-            salt: salt(n),
+            salt: salt(self.bouts.len() as u64),
         };
         let start = match &rules {
             Some(rules) => {
@@ -155,7 +158,7 @@ impl Cast {
         for _ in 0..length {
             tip = bout.grow(tip, dice).unwrap_or(tip);
         }
-        bout
+        self.bouts.push(bout);
     }
 
     pub(super) fn key_of(&self, bout: &Bout, seat: usize) -> &Key {

@@ -25,28 +25,32 @@ struct Standing {
 
 impl Play {
     pub(super) fn argue(&mut self) -> Attempt {
-        let at = self.dice.below(self.cast.bouts.len() as u32) as usize;
+        let at = self.some_bout();
         if self.dice.below(25) == 0 {
             return self.claim_bonds(at);
         }
         let Some(standing) = self.standing(at) else {
             return match self.dice.below(10) {
-                0 => self.void(at),
-                1 => self.finalize(at, None),
-                2 => self.reclaim(at),
+                0 | 1 => self.void(at),
+                2 if self.dice.below(3) == 0 => self.finalize(at, None),
+                3 if self.dice.below(3) == 0 => self.reclaim(at),
                 _ => self.challenge(at),
             };
         };
+        let until = ((standing.docket.brief >> 88usize) & U256::from((1u64 << 40) - 1)).to::<u64>();
+        if self.now > until && self.dice.below(5) > 0 {
+            return self.finalize(at, Some(&standing));
+        }
         if standing.contested != 0 && self.dice.below(3) > 0 {
             return self.rule(at, &standing);
         }
-        match self.dice.below(20) {
+        match self.dice.below(30) {
             0 => self.challenge(at),
             1 => self.void(at),
             2 => self.rule(at, &standing),
-            3 | 4 => self.equivocate(at, &standing),
-            5..=8 => self.contest(at, &standing),
-            9..=11 => self.finalize(at, Some(&standing)),
+            3..=5 => self.equivocate(at, &standing),
+            6..=12 => self.contest(at, &standing),
+            13 => self.finalize(at, Some(&standing)),
             _ => self.respond(at, &standing),
         }
     }
@@ -78,7 +82,9 @@ impl Play {
         let late = self.now > bout.terms.open_by;
         let from = if late && self.dice.below(4) > 0 { 1.min(line.len() - 1) } else { 0 };
         let base = from + self.dice.below((line.len() - from).min(6) as u32) as usize;
-        let top = base + self.dice.below((line.len() - base).min(34) as u32) as usize;
+        let above = (line.len() - base).min(33 + usize::from(self.dice.below(15) == 0));
+        // As many as may be (R7.6), where there are so many.
+        let top = base + if above > 30 { above - 1 } else { self.dice.below(above as u32) as usize };
         let shown = self.evidence(&bout, &line[base..=top], true);
         let guarantor = if self.dice.below(25) == 0 { &self.cast.players[0].key } else { &self.cast.operator };
         let mut guarantee = sign(guarantor, bout.id.0).0.to_vec();
@@ -120,13 +126,17 @@ impl Play {
             // An agreed base above the top.
             Some(top) if kind < 8 => {
                 let above = self.above(at, top, 4);
-                let base = self.dice.below(above.len() as u32) as usize;
+                let base = (1 + self.dice.below(above.len() as u32) as usize).min(above.len() - 1);
                 (above[base..].to_vec(), true, Vec::new())
             }
             // An agreed base on another branch.
             Some(top) => {
                 let line = self.cast.bouts[at].line(top);
-                let fork = self.dice.below(line.len() as u32) as usize;
+                let agreed = (standing.agreed as usize).min(line.len() - 1);
+                let fork = match (line.len() - 1 - agreed) as u32 {
+                    0 => agreed,
+                    above => agreed + 1 + self.dice.below(above) as usize,
+                };
                 let parent = line[fork.saturating_sub(1)];
                 let base = self.cast.bouts[at].grow(parent, &mut self.dice).unwrap_or(parent);
                 let shown = self.above(at, base, 3);
@@ -151,7 +161,7 @@ impl Play {
     /// A header and some that follow it, which are made where there are none.
     fn above(&mut self, at: usize, from: usize, most: u32) -> Vec<usize> {
         let mut path = vec![from];
-        for _ in 0..self.dice.below(most + 1) {
+        for _ in 0..1 + self.dice.below(most) {
             let tip = path[path.len() - 1];
             let bout = &mut self.cast.bouts[at];
             let known: Vec<usize> =
@@ -274,8 +284,11 @@ impl Play {
         let Some(top) = standing.top else { return (0, vec![0, 0]) };
         let mut trail = bout.line(top);
         let above = trail.len().saturating_sub(standing.agreed as usize + 1);
+        let ruled = (standing.docket.brief >> 160usize).wrapping_to::<u64>();
         let keep = match self.dice.below(10) {
             0 => self.dice.below(trail.len() as u32) as usize,
+            // What was ruled on already.
+            1..=4 if ruled != 0 => (ruled.trailing_zeros() as usize).saturating_sub(1).min(trail.len() - 1),
             _ if above == 0 => trail.len().saturating_sub(2),
             _ => trail.len() - 2 - self.dice.below(above as u32) as usize,
         };
@@ -337,8 +350,9 @@ impl Play {
                 places[author] = i + 1;
             }
         }
-        for place in &mut places {
-            if self.dice.below(4) == 0 {
+        for (seat, place) in places.iter_mut().enumerate() {
+            let talks = (seat as u32) < bout.movers || self.dice.below(20) == 0;
+            if talks && self.dice.below(4) == 0 {
                 let above = path.len() - *place;
                 *place += self.dice.below(above as u32 + 1) as usize;
             }

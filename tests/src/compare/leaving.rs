@@ -12,12 +12,14 @@ use super::{Attempt, Play, cast::sign};
 
 impl Play {
     pub(super) fn leave(&mut self) -> Attempt {
+        let leaving = self.cast.players.iter().any(|person| self.model.account(person.id).special);
         match self.dice.below(20) {
+            4 | 5 => self.exit(),
+            6..=12 if leaving => self.lock(),
+            13 | 14 if leaving => self.release(),
+            15..=18 if leaving => self.finish_exit(),
             0..=3 => self.withdraw(),
-            4..=8 => self.exit(),
-            9..=13 => self.lock(),
-            14 | 15 => self.release(),
-            _ => self.finish_exit(),
+            _ => self.pay(),
         }
     }
 
@@ -117,7 +119,7 @@ impl Play {
         let person = self.cast.players[at].clone();
         let exit_at = self.model.account(person.id).exit_at;
         // The window's first moment after its end, or the one before.
-        if exit_at > self.now && self.dice.below(3) == 0 {
+        if exit_at > self.now && self.dice.below(6) == 0 {
             self.now = (exit_at - u64::from(self.dice.below(3) == 0)).max(self.now);
         }
         let from = self.anybody();
@@ -127,13 +129,16 @@ impl Play {
     /// Some seat of some match, mostly of somebody who is leaving.
     fn seat(&mut self) -> (usize, u8) {
         let mut found = (0, 0);
-        for _ in 0..4 {
-            let at = self.dice.below(self.cast.bouts.len() as u32) as usize;
+        for _ in 0..6 {
+            let at = self.some_bout();
             let beyond = u32::from(self.dice.below(30) == 0);
             let bout = &self.cast.bouts[at];
             let seat = self.dice.below(bout.seats.len() as u32 + beyond) as u8;
             found = (at, seat);
-            let leaving = bout.terms.seats.get(usize::from(seat)).map(|id| self.model.account(*id).special);
+            let leaving = bout.terms.seats.get(usize::from(seat)).map(|id| {
+                let (record, outcome) = (self.model.account(*id), self.model.outcome(bout.id));
+                record.exit_at > self.now || outcome.locked != 0
+            });
             if leaving.unwrap_or(true) {
                 break;
             }

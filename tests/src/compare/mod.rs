@@ -28,6 +28,8 @@ use stage::{ALL_GAS, START, Sent, Stage, dev_key, salt};
 
 /// Calls of one schedule.
 pub const CALLS: usize = 60;
+/// Matches of one schedule.
+const BOUTS: usize = 8;
 
 /// Where the model and the bytecode said something different.
 #[derive(Clone, Debug)]
@@ -36,7 +38,9 @@ pub struct Divergence {
     pub seed: u64,
     /// Which of its calls, from 0.
     pub call: usize,
-    /// Who called what, when.
+    /// The function that was called.
+    pub name: String,
+    /// Who called it, and when.
     pub what: String,
     /// What was compared.
     pub of: String,
@@ -48,12 +52,19 @@ pub struct Divergence {
 
 impl fmt::Display for Divergence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Divergence { seed, call, what, of, model, chain } = self;
+        let Divergence { seed, call, name: _, what, of, model, chain } = self;
         write!(f, "seed {seed}, call {call}: {of} differs\n  {what}\n  model: {model}\n  chain: {chain}")
     }
 }
 
 impl std::error::Error for Divergence {}
+
+impl Divergence {
+    /// In few words: the call that showed it, and in what.
+    pub fn by(&self) -> String {
+        format!("`{}`, {}", self.name, self.of.split(" 0x").next().unwrap_or_default())
+    }
+}
 
 /// How often each call was answered in which way, over any number of schedules.
 #[derive(Clone, Debug, Default)]
@@ -132,14 +143,15 @@ impl Play {
         config.referees.insert(referee, std::sync::Arc::new(cast::tictactoe()));
         // Somebody has more than any record holds.
         stage.set_balance(dev_key(9).address(), U256::ONE << 120)?;
-        let cast = Cast::new(&config, referee, &mut dice);
+        let cast = Cast::new(&config);
         Ok(Play { seed, dice, stage, model: Model::new(config), cast, now: START + 10 })
     }
 
     /// The next call: some whole way of paying, leaving or arguing is always under way.
     fn choose(&mut self) -> Attempt {
         self.pass_time();
-        let focus = if self.seed.is_multiple_of(2) { 70 } else { 25 };
+        self.open_bouts();
+        let focus = if self.seed.is_multiple_of(2) { 85 } else { 30 };
         let mut attempt = if self.dice.below(100) < focus {
             self.argue()
         } else if self.dice.below(100) < 55 {
@@ -151,15 +163,41 @@ impl Play {
         attempt
     }
 
+    /// Two matches at least are neither over nor past their expiry.
+    fn open_bouts(&mut self) {
+        let (config, left) = (self.model.config().clone(), |id| self.model.account(id).special);
+        let staying: Vec<usize> =
+            (0..self.cast.players.len() - 1).filter(|at| !left(self.cast.players[*at].id)).collect();
+        while (0..self.cast.bouts.len()).filter(|at| self.is_live(*at)).count() < 2 && self.cast.bouts.len() < BOUTS {
+            self.cast.open_bout(&config, self.now, &staying, &mut self.dice);
+        }
+    }
+
+    fn is_live(&self, at: usize) -> bool {
+        let bout = &self.cast.bouts[at];
+        match self.model.outcome(bout.id).status {
+            0 => self.now <= bout.terms.expiry,
+            1 => true,
+            _ => false,
+        }
+    }
+
+    /// One of the matches, mostly one that is not over.
+    fn some_bout(&mut self) -> usize {
+        let all: Vec<usize> = (0..self.cast.bouts.len()).collect();
+        let live: Vec<usize> = all.iter().copied().filter(|at| self.is_live(*at)).collect();
+        if live.is_empty() || self.dice.below(12) == 0 { *self.dice.pick(&all) } else { *self.dice.pick(&live) }
+    }
+
     /// A few seconds, or on to a moment at which something begins or ends.
     fn pass_time(&mut self) {
         let minimum = u64::from(self.model.config().court.minimum);
-        let step = match self.dice.below(10) {
+        let step = match self.dice.below(40) {
             0 => self.dice.below(2 * minimum as u32).into(),
             1 => {
+                let far = *self.dice.pick(&[100, 2_000]);
                 let moments = self.moments();
-                let ahead: Vec<u64> =
-                    moments.into_iter().filter(|at| *at > self.now && *at < self.now + 2_000).collect();
+                let ahead: Vec<u64> = moments.into_iter().filter(|at| *at > self.now && *at < self.now + far).collect();
                 if ahead.is_empty() { 0 } else { *self.dice.pick(&ahead) - self.now - 1 }
             }
             _ => self.dice.below(4).into(),
@@ -188,10 +226,12 @@ impl Play {
         let sent = self.stage.send(self.now, *from, *to, *value, data, *gas)?;
         let mut model = self.model.clone();
         let said = model.apply(self.now, *from, *to, *value, data);
-        let what = format!("at {}, {from} calls {} with {value}", self.now, self.name(&attempt));
+        let (name, seed) = (self.name(&attempt), self.seed);
+        let what = format!("at {}, {from} calls {name} with {value}", self.now);
         let differ = |of: &str, model: String, chain: String| Divergence {
-            seed: self.seed,
+            seed,
             call,
+            name: name.clone(),
             what: what.clone(),
             of: of.to_owned(),
             model,
@@ -199,14 +239,16 @@ impl Play {
         };
         let answer = match (&said, &sent) {
             // Gas is outside of the model; a call that ran out of it has changed nothing.
-            (Ok(_), Sent::Reverted(_)) if *gas < ALL_GAS => "starved".to_owned(),
-            (Err(_), Sent::Reverted(_)) if *gas < ALL_GAS => "starved".to_owned(),
+            (_, Sent::Reverted(_)) if *gas < ALL_GAS => "starved".to_owned(),
+            // The court counts from the docket's turn to the one shown: with a forged docket, until the gas is gone.
+            (Err(refusal), Sent::Reverted(None)) if named(refusal).starts_with("OtherDocket") => "starved".to_owned(),
             (Ok(Applied { logs }), Sent::Done(seen)) => {
                 if logs != seen {
                     return Err(differ("its logs", told(logs), told(seen)).into());
                 }
-                self.model = model;
-                self.compare_records(&differ)?;
+                let before = std::mem::replace(&mut self.model, model);
+                // Whatever it was not to change is looked at in the end.
+                self.compare_records(&differ, Some(&before))?;
                 for log in seen {
                     *tally.0.entry(("logs".to_owned(), kind(log))).or_default() += 1;
                 }
@@ -225,15 +267,22 @@ impl Play {
                 return Err(differ("the answer", said, seen).into());
             }
         };
-        *tally.0.entry((self.name(&attempt), answer)).or_default() += 1;
+        *tally.0.entry((name, answer)).or_default() += 1;
         self.model.check()?;
         Ok(())
     }
 
-    /// Every account, the pool, every match.
-    fn compare_records(&self, differ: &impl Fn(&str, String, String) -> Divergence) -> Result<(), Failure> {
+    /// Every account, the pool, every match; or those that have changed.
+    fn compare_records(
+        &self,
+        differ: &impl Fn(&str, String, String) -> Divergence,
+        before: Option<&Model>,
+    ) -> Result<(), Failure> {
         let arena = self.model.config().domain.arena;
         for player in &self.cast.players {
+            if before.is_some_and(|before| before.account(player.id) == self.model.account(player.id)) {
+                continue;
+            }
             let seen: ChainAccount = self.stage.view(arena, &Arena::accountOfCall { account: player.id.0 })?.into();
             let said = self.model.account(player.id);
             if said != seen {
@@ -246,6 +295,9 @@ impl Play {
             return Err(differ("the pool", format!("{said:?}"), format!("{seen:?}")).into());
         }
         for bout in &self.cast.bouts {
+            if before.is_some_and(|before| before.outcome(bout.id) == self.model.outcome(bout.id)) {
+                continue;
+            }
             let (said, seen) =
                 (self.model.outcome(bout.id), self.stage.view(arena, &Arena::outcomeOfCall { id: bout.id.0 })?);
             if said != seen {
@@ -258,20 +310,22 @@ impl Play {
 
     /// At the end: what the contracts hold, and what everybody could still claim.
     fn compare_purses(&self) -> Result<(), Failure> {
-        let differ = |of: String, model: String, chain: String| Divergence {
+        let differ = |of: &str, model: String, chain: String| Divergence {
             seed: self.seed,
             call: CALLS,
+            name: "views".to_owned(),
             what: "in the end".to_owned(),
-            of,
+            of: of.to_owned(),
             model,
             chain,
         };
+        self.compare_records(&differ, None)?;
         let config = self.model.config();
         let (arena, court) = (config.domain.arena, config.court.address);
         for (contract, held) in [arena, court].into_iter().zip(self.model.held()) {
             let seen = self.stage.balance(contract)?;
             if seen != U256::from(held) {
-                return Err(differ(format!("what {contract} holds"), held.to_string(), seen.to_string()).into());
+                return Err(differ(&format!("what {contract} holds"), held.to_string(), seen.to_string()).into());
             }
         }
         for who in (0..10).map(|n| dev_key(n).address()) {
@@ -280,14 +334,14 @@ impl Play {
             let said = [self.model.revenue_of(who, self.now), self.model.bond_of(who)].map(U256::from);
             if said != [revenue, bond] {
                 let seen = format!("{:?}", [revenue, bond]);
-                return Err(differ(format!("revenue and bonds of {who}"), format!("{said:?}"), seen).into());
+                return Err(differ(&format!("revenue and bonds of {who}"), format!("{said:?}"), seen).into());
             }
         }
         for player in &self.cast.players {
             let seen = self.stage.view(court, &Court::shareOfCall { account: player.id.0 })?;
             let said = U256::from(self.model.share_of(player.id));
             if said != seen {
-                return Err(differ(format!("shares of {}", player.id), said.to_string(), seen.to_string()).into());
+                return Err(differ(&format!("shares of {}", player.id), said.to_string(), seen.to_string()).into());
             }
         }
         Ok(())

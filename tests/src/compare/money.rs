@@ -18,15 +18,15 @@ impl Play {
     pub(super) fn pay(&mut self) -> Attempt {
         match self.dice.below(40) {
             0..=4 => self.deposit(),
-            5..=7 => self.fund(),
-            8..=15 => self.settle(),
+            5..=8 => self.fund(),
+            9..=15 => self.settle(),
             16..=20 => self.settle_signed(),
             21..=27 => self.settle_claimed(),
             28..=32 => self.conclude(),
             33 => self.pool_call(),
-            34 => self.revenue_call(),
-            35 => self.pay_owed(),
-            36 => self.reading(),
+            34 | 35 => self.revenue_call(),
+            36 => self.pay_owed(),
+            37 => self.reading(),
             _ => self.pool_call(),
         }
     }
@@ -70,7 +70,7 @@ impl Play {
         let entries = self.cut(entries);
         let free = self.model.pool().equity.to::<u128>().saturating_sub(self.model.pool().owed);
         let fees = match self.dice.below(4) {
-            0 => self.dice.below(60).into(),
+            0 | 2 => self.dice.below(60).into(),
             1 if self.dice.below(6) == 0 => free + 1,
             _ => 0,
         };
@@ -146,7 +146,7 @@ impl Play {
     }
 
     fn conclude(&mut self) -> Attempt {
-        let at = self.dice.below(self.cast.bouts.len() as u32) as usize;
+        let at = self.some_bout();
         let last = self.last(at);
         let bout = self.cast.bouts[at].clone();
         let mut last = bout.nodes[last].state.clone();
@@ -181,14 +181,18 @@ impl Play {
             return self.to_arena(from, &Arena::requestPoolCall { amount });
         }
         // On to when a notice could have matured, or lapsed.
-        if self.dice.below(3) == 0 {
+        if self.dice.below(12) == 0 {
             self.now += u64::from(self.model.config().exit_window) - 3;
         }
         self.to_arena(from, &Arena::withdrawPoolCall {})
     }
 
     fn revenue_call(&mut self) -> Attempt {
-        if self.dice.below(2) == 0 {
+        if self.dice.below(3) > 0 {
+            // On to when fees of now will have matured (R6.13).
+            if self.dice.below(6) == 0 {
+                self.now += 2 * u64::from(self.model.config().exit_window);
+            }
             let beneficiary = match self.dice.below(10) {
                 0 => self.model.config().court.address,
                 1..=6 => dev_key(0).address(),

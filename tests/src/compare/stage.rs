@@ -160,7 +160,6 @@ impl Stage {
             Err(RpcError { code: 3, data: Some(Value::String(data)), .. }) => {
                 Ok(Sent::Reverted(Some(Revert { data: data.parse()? })))
             }
-            Err(error) if gas == ALL_GAS => Err(error.into()),
             _ => Ok(Sent::Reverted(None)),
         }
     }
