@@ -5,7 +5,10 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use matchlock::{
-    abi::{Arena::ArenaEvents, Court::CourtEvents},
+    abi::{
+        Arena::{ArenaCalls, ArenaEvents},
+        Court::{CourtCalls, CourtEvents},
+    },
     chain::{ContractError, CourtError},
 };
 use matchlock_tests::compare::{Contracts, Tally, run};
@@ -54,6 +57,34 @@ fn the_model_and_the_bytecode_agree_on_every_call() {
 
 fn names<S>(selectors: &'static [S], name: impl Fn(&S) -> Option<&'static str>) -> Vec<&'static str> {
     selectors.iter().filter_map(name).collect()
+}
+
+/// What the model does not decode it cannot judge.
+#[test]
+fn the_sdk_has_every_call_of_both_contracts() {
+    #[derive(serde::Deserialize)]
+    struct Artifact {
+        abi: Vec<Entry>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Entry {
+        r#type: String,
+        #[serde(default)]
+        name: String,
+    }
+    let arena = names(ArenaCalls::SELECTORS, |selector| ArenaCalls::name_by_selector(*selector));
+    let court = names(CourtCalls::SELECTORS, |selector| CourtCalls::name_by_selector(*selector));
+    for (artifact, known) in [
+        (include_str!("../../sdk/contracts/artifacts/Arena.json"), arena),
+        (include_str!("../../sdk/contracts/artifacts/Court.json"), court),
+    ] {
+        let artifact: Artifact = serde_json::from_str(artifact).expect("an artifact");
+        let functions: Vec<_> = artifact.abi.iter().filter(|entry| entry.r#type == "function").collect();
+        assert!(functions.len() > 10);
+        let unknown: Vec<_> = functions.iter().filter(|function| !known.contains(&function.name.as_str())).collect();
+        let unknown: Vec<_> = unknown.iter().map(|function| function.name.as_str()).collect();
+        assert!(unknown.is_empty(), "the SDK does not know {}", unknown.join(", "));
+    }
 }
 
 /// `sdk/contracts/mutants.mjs` compiles them; whether each is noticed is `cargo run -p matchlock-tests --bin mutants`.

@@ -111,6 +111,12 @@ mod interface {
             function bondOf(address contester) external view returns (uint256);
             function shareOf(address account) external view returns (uint256);
             function docketHash(Docket docket) external pure returns (bytes29 hash);
+            function accountId(address owner, address key) external pure returns (address);
+            function matchId(Arena.Match terms) external view returns (bytes32);
+            function domainSeparator() external view returns (bytes32);
+            function eip712Domain() external view returns (
+                bytes1 fields, string name, string version, uint256 chainId, address verifyingContract, bytes32 salt,
+                uint256[] extensions);
 
             event Shown(bytes32 indexed matchId, Docket docket);
             event Recorded(bytes32 indexed matchId, Arena.State[] headers, bytes[] moves);

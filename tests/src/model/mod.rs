@@ -384,9 +384,16 @@ impl Model {
             To::reclaim(reclaim) => self.reclaim(MatchId(reclaim.id)),
             To::claimBond(claim) => self.claim_bond(claim.contester),
             To::claimShare(claim) => self.claim_share(claim.owner, claim.key),
-            To::arena(_) | To::limits(_) | To::isArbiter(_) | To::bondOf(_) | To::shareOf(_) | To::docketHash(_) => {
-                Ok(())
-            }
+            To::arena(_)
+            | To::limits(_)
+            | To::isArbiter(_)
+            | To::bondOf(_)
+            | To::shareOf(_)
+            | To::docketHash(_)
+            | To::accountId(_)
+            | To::matchId(_)
+            | To::domainSeparator(_)
+            | To::eip712Domain(_) => Ok(()),
         }
     }
 
