@@ -43,14 +43,19 @@ if (out !== undefined) mkdirSync(out, { recursive: true });
 for (const mutant of chosen) {
   const changed = edited(mutant);
   if (check) continue;
-  const artifacts = Object.fromEntries(
-    ["Arena", "Court"].map((name) => {
+  const artifacts = {};
+  try {
+    for (const name of ["Arena", "Court"]) {
       const path = `src/${name}.sol`;
       const whole = uses(path, changed) ? compile(name, path, changed) : JSON.parse(source(`artifacts/${name}.json`));
-      const { abi, bytecode } = whole;
-      return [name, { abi, bytecode }];
-    }),
-  );
+      artifacts[name] = { abi: whole.abi, bytecode: whole.bytecode };
+    }
+  } catch (error) {
+    // The others are of use all the same.
+    console.error(`${mutant.name} does not compile: ${error.message}`);
+    process.exitCode = 1;
+    continue;
+  }
   writeFileSync(join(out, `${mutant.name}.json`), `${JSON.stringify({ ...mutant, ...artifacts }, null, 1)}\n`);
   console.log(`${mutant.name}: breaks ${mutant.rule}`);
 }

@@ -15,9 +15,9 @@ impl Play {
         let leaving = self.cast.players.iter().any(|person| self.model.account(person.id).special);
         match self.dice.below(20) {
             4 | 5 => self.exit(),
-            6..=12 if leaving => self.lock(),
-            13 | 14 if leaving => self.release(),
-            15..=18 if leaving => self.finish_exit(),
+            6..=13 if leaving => self.lock(),
+            14 | 15 if leaving => self.release(),
+            16..=19 if leaving => self.finish_exit(),
             0..=3 => self.withdraw(),
             _ => self.pay(),
         }

@@ -60,13 +60,16 @@ impl Play {
     }
 
     fn settle(&mut self) -> Attempt {
-        let entries: Vec<u8> = (0..1 + self.dice.below(4))
+        let mut entries: Vec<u8> = (0..1 + self.dice.below(4))
             .flat_map(|_| {
-                let person = self.somebody();
+                let person = self.payee();
                 let statement = self.statement(person);
                 self.entry(person, &statement)
             })
             .collect();
+        if self.model.pool().owed > 0 && self.dice.below(2) == 0 {
+            entries.extend(self.debit_and_credit());
+        }
         let entries = self.cut(entries);
         let free = self.model.pool().equity.to::<u128>().saturating_sub(self.model.pool().owed);
         let fees = match self.dice.below(4) {
@@ -80,10 +83,39 @@ impl Play {
         self.to_arena(from, &call)
     }
 
+    /// Somebody's loss and somebody's gain of not more: what comes in belongs to those whom the pool owes (R3.5).
+    fn debit_and_credit(&mut self) -> Vec<u8> {
+        let plain = |at: &usize| {
+            let record = self.model.account(self.cast.players[*at].id);
+            record.claims == 0 && !record.special
+        };
+        let plain: Vec<usize> = (0..self.cast.players.len() - 1).filter(plain).collect();
+        let payable = |at: &usize| self.model.account(self.cast.players[*at].id).payable();
+        let Some(loser) = plain.iter().copied().max_by_key(payable) else { return Vec::new() };
+        let loss = i128::from(self.dice.below(100)).min(payable(&loser).signed());
+        let winner = *self.dice.pick(&plain);
+        let gain = i128::from(self.dice.below(loss as u32 + 1));
+        [(loser, -loss), (winner, gain)]
+            .into_iter()
+            .flat_map(|(person, delta)| {
+                let record = self.model.account(self.cast.players[person].id);
+                let set = record.set.with(record.set.oldest_open()).unwrap_or(record.set);
+                self.entry(person, &Statement { net: record.net + delta, set })
+            })
+            .collect()
+    }
+
+    /// Somebody, rather with a locked stake than without.
+    fn payee(&mut self) -> usize {
+        let locked = |at: &usize| self.model.account(self.cast.players[*at].id).locked.units() > 0;
+        let locked: Vec<usize> = (0..self.cast.players.len()).filter(locked).collect();
+        if locked.is_empty() || self.dice.below(2) == 0 { self.somebody() } else { *self.dice.pick(&locked) }
+    }
+
     fn settle_signed(&mut self) -> Attempt {
         let entries: Vec<u8> = (0..1 + self.dice.below(3))
             .flat_map(|_| {
-                let person = self.somebody();
+                let person = self.payee();
                 let statement = self.statement(person);
                 [&self.entry(person, &statement)[..], &self.receipt(person, &statement).0].concat()
             })
@@ -283,7 +315,9 @@ impl Play {
         let pool = self.model.pool();
         let free = (pool.equity.to::<u128>() as i128) - (pool.owed as i128);
         let small = i128::from(self.dice.below(201)) - 100;
-        let delta = match self.dice.below(20) {
+        let delta = match self.dice.below(if locked > 0 { 40 } else { 20 }) {
+            20..=30 => locked - equity - 1,
+            31..=39 => locked - equity,
             0 => -equity,
             1 => -equity - 1,
             2 => locked - equity,
