@@ -75,7 +75,7 @@ impl Play {
         Some(standing)
     }
 
-    fn challenge(&mut self, at: usize) -> Attempt {
+    pub(super) fn challenge(&mut self, at: usize) -> Attempt {
         let bout = self.cast.bouts[at].clone();
         let tip = bout.tip(&mut self.dice);
         let line = bout.line(tip);
@@ -208,7 +208,7 @@ impl Play {
         };
         // A referee that is not given the gas that the terms promise it (R7.8).
         if refereed && self.dice.below(3) == 0 {
-            attempt.gas = 60_000 + u64::from(self.dice.below(200_000));
+            attempt.gas = 300_000 + u64::from(self.dice.below(700_000));
         }
         attempt
     }
@@ -321,7 +321,7 @@ impl Play {
     fn claim_bonds(&mut self, at: usize) -> Attempt {
         let from = self.anybody();
         match self.dice.below(3) {
-            0 => return self.reclaim(at),
+            0 => self.reclaim(at),
             1 => {
                 let contester = self.anybody();
                 self.to_court(from, &Court::claimBondCall { contester })

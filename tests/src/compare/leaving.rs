@@ -103,6 +103,23 @@ impl Play {
 
     fn release(&mut self) -> Attempt {
         let (at, seat) = self.seat();
+        self.release_of(at, seat)
+    }
+
+    /// A dispute outlives the expiry, and so do the stakes in it (R7.14): disputes a match with a locked stake, waits until it
+    /// is past its expiry, asks for the stake.
+    pub(super) fn outlive(&mut self) -> Option<Attempt> {
+        let locked = |at: &usize| self.model.outcome(self.cast.bouts[*at].id).locked != 0;
+        let at = (0..self.cast.bouts.len()).rev().find(locked)?;
+        let (outcome, expiry) = (self.model.outcome(self.cast.bouts[at].id), self.cast.bouts[at].terms.expiry);
+        if outcome.status == 0 {
+            return Some(self.challenge(at));
+        }
+        self.now = self.now.max(expiry + 1);
+        Some(self.release_of(at, outcome.locked.trailing_zeros() as u8))
+    }
+
+    fn release_of(&mut self, at: usize, seat: u8) -> Attempt {
         let terms = (&self.cast.bouts[at].terms).into();
         let from = self.anybody();
         self.to_arena(from, &Arena::releaseCall { terms, seat })

@@ -152,7 +152,10 @@ impl Play {
         self.pass_time();
         self.open_bouts();
         let focus = if self.seed.is_multiple_of(2) { 85 } else { 30 };
-        let mut attempt = if self.dice.below(100) < focus {
+        let outlived = if self.dice.below(6) == 0 { self.outlive() } else { None };
+        let mut attempt = if let Some(attempt) = outlived {
+            attempt
+        } else if self.dice.below(100) < focus {
             self.argue()
         } else if self.dice.below(100) < 55 {
             self.pay()
@@ -242,6 +245,10 @@ impl Play {
             (_, Sent::Reverted(_)) if *gas < ALL_GAS => "starved".to_owned(),
             // The court counts from the docket's turn to the one shown: with a forged docket, until the gas is gone.
             (Err(refusal), Sent::Reverted(None)) if named(refusal).starts_with("OtherDocket") => "starved".to_owned(),
+            // With less than a referee's budget at hand there is no verdict, right or wrong (R7.8).
+            (_, Sent::Done(seen)) if *gas < ALL_GAS => {
+                return Err(differ("the answer", "TooLittleGas".to_owned(), told(seen)).into());
+            }
             (Ok(Applied { logs }), Sent::Done(seen)) => {
                 if logs != seen {
                     return Err(differ("its logs", told(logs), told(seen)).into());
