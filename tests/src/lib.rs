@@ -2,6 +2,8 @@
 
 pub mod audit;
 pub mod bench;
+pub mod compare;
+pub mod model;
 pub mod play;
 pub mod scene;
 pub mod sim;
