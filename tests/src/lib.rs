@@ -2,7 +2,9 @@
 
 pub mod audit;
 pub mod bench;
+pub mod compare;
 pub mod fuzz;
+pub mod model;
 pub mod play;
 pub mod scene;
 pub mod sim;

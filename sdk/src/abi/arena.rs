@@ -33,6 +33,7 @@ mod interface {
             function release(Match terms, uint8 seat) external;
             function finishExit(address owner, address key) external;
             function conclude(Match terms, State last, address[] owners, bytes signatures) external;
+            function dispute(bytes32 id, bytes29 from, bytes29 to) external;
             function outcome(Match terms, uint96[] payouts) external;
             function fund() external payable;
             function fundToken(uint96 amount) external;
@@ -41,6 +42,8 @@ mod interface {
             function payOwed(uint256 n) external;
             function proposeSplit(address[] beneficiaries, uint16[] basisPoints) external;
             function claimRevenue(address beneficiary) external;
+            function revenueOf(address beneficiary) external view returns (
+                uint256 claimable, uint96 fresh, uint96 older, uint40 epoch_);
             function accountOf(address account) external view returns (
                 int96 funds, int96 net, uint32 pending, uint32 through, uint8 claims, bool special,
                 uint96 withdrawn, uint96 locked, uint40 exitAt, uint24 nonce);
@@ -71,8 +74,11 @@ mod interface {
             event Concluded(bytes32 indexed matchId, uint96[] payouts);
             event OwedAdded(address indexed account, bytes32 indexed matchId, uint96 amount);
             event OwedPaid(address indexed account, bytes32 indexed matchId, uint96 amount);
+            event Funded(address indexed from, uint96 amount);
             event PoolRequested(uint96 amount, uint40 from, uint40 until);
             event PoolWithdrawn(uint96 amount);
+            event SplitProposed(uint40 indexed fromEpoch, address[] beneficiaries, uint16[] basisPoints);
+            event RevenueClaimed(address indexed beneficiary, uint96 amount);
         }
 
         /// The court: see `sdk/contracts/src/ICourt.sol`.
@@ -101,10 +107,17 @@ mod interface {
             function claimBond(address contester) external;
             function claimShare(address owner, address key) external;
             function arena() external view returns (address);
+            function limits() external view returns (uint32 minimum, uint32 patience, uint96 bond, uint8 quorum);
             function isArbiter(address who) external view returns (bool);
             function bondOf(address contester) external view returns (uint256);
             function shareOf(address account) external view returns (uint256);
-            function limits() external view returns (uint32 minimum, uint32 patience, uint96 bond, uint8 quorum);
+            function docketHash(Docket docket) external pure returns (bytes29 hash);
+            function accountId(address owner, address key) external pure returns (address);
+            function matchId(Arena.Match terms) external view returns (bytes32);
+            function domainSeparator() external view returns (bytes32);
+            function eip712Domain() external view returns (
+                bytes1 fields, string name, string version, uint256 chainId, address verifyingContract, bytes32 salt,
+                uint256[] extensions);
 
             event Shown(bytes32 indexed matchId, Docket docket);
             event Recorded(bytes32 indexed matchId, Arena.State[] headers, bytes[] moves);
@@ -122,11 +135,13 @@ mod interface {
 
 pub use interface::{Arena, Court};
 
-use alloy_primitives::{Address, Bytes};
+use alloy_primitives::{Address, Bytes, aliases::U96};
 
 use crate::{
     abi::{MatchTerms, State},
-    game::Seat,
+    account::AccountId,
+    game::{Amount, Seat},
+    rules::RulesId,
     sign::Signature,
 };
 
@@ -151,6 +166,31 @@ impl From<&MatchTerms> for Arena::Match {
     }
 }
 
+impl From<&Arena::Match> for MatchTerms {
+    fn from(terms: &Arena::Match) -> MatchTerms {
+        MatchTerms {
+            seats: terms.seats.iter().map(|seat| AccountId(*seat)).collect(),
+            indexes: terms.indexes.clone(),
+            stakes: terms.stakes.iter().map(amount).collect(),
+            rules: RulesId(terms.rules),
+            budget: terms.budget,
+            referee: terms.referee,
+            clock: terms.clock,
+            max_turns: terms.maxTurns,
+            chain_time: terms.chainTime,
+            open_by: terms.openBy,
+            expiry: terms.expiry,
+            seeds: terms.seeds.clone(),
+            start: terms.start,
+            salt: terms.salt,
+        }
+    }
+}
+
+fn amount(units: &U96) -> Amount {
+    Amount::new(units.to()).expect("96 bits fit an amount")
+}
+
 impl Arena::concludeCall {
     /// Applies a final; `owners` are the seats', `signatures` on the final: the seats' in order, then the operator's.
     pub fn of(terms: &MatchTerms, last: &State, owners: &[Address], signatures: &[Signature]) -> Arena::concludeCall {
@@ -173,16 +213,13 @@ fn concat(signatures: &[Signature]) -> Bytes {
 
 impl From<&Arena::State> for State {
     fn from(state: &Arena::State) -> State {
-        let payout = |payout: &alloy_primitives::aliases::U96| {
-            crate::game::Amount::new(payout.to()).expect("96 bits fit an amount")
-        };
         State {
             turn: state.turn,
             prev: super::StateHash(state.prev),
             action: state.r#move,
             board: state.board,
             mover: state.mover,
-            payouts: state.payouts.iter().map(payout).collect(),
+            payouts: state.payouts.iter().map(amount).collect(),
         }
     }
 }
@@ -200,8 +237,8 @@ impl From<&State> for Arena::State {
     }
 }
 
-impl From<crate::game::Amount> for alloy_primitives::aliases::U96 {
-    fn from(amount: crate::game::Amount) -> Self {
+impl From<Amount> for U96 {
+    fn from(amount: Amount) -> Self {
         Self::from(amount.units())
     }
 }

@@ -242,8 +242,13 @@ impl ChainAccount {
         account: AccountId,
         at: BlockId,
     ) -> Result<ChainAccount, ProviderError> {
-        let read = read_contract(rpc, arena, &abi::Arena::accountOfCall { account: account.0 }, at).await?;
-        Ok(ChainAccount {
+        Ok(read_contract(rpc, arena, &abi::Arena::accountOfCall { account: account.0 }, at).await?.into())
+    }
+}
+
+impl From<abi::Arena::accountOfReturn> for ChainAccount {
+    fn from(read: abi::Arena::accountOfReturn) -> ChainAccount {
+        ChainAccount {
             funds: signed(read.funds),
             net: signed(read.net),
             set: SettledSet { through: read.through, pending: read.pending },
@@ -253,7 +258,7 @@ impl ChainAccount {
             locked: amount(read.locked),
             exit_at: read.exitAt.to(),
             nonce: read.nonce.to(),
-        })
+        }
     }
 }
 

@@ -28,6 +28,6 @@ pub use arena::{
 pub use court::{DisputeUpdate, read_disputes};
 pub use http::{ANSWER_LIMIT, HttpProvider, REQUEST_TIMEOUT};
 pub use provider::{Answer, Provider, ProviderError};
-pub use revert::{ContractError, CourtError, Revert};
+pub use revert::{ArenaRefusal, ContractError, CourtError, CourtRefusal, Revert};
 pub use rpc::{Block, BlockId, Call, Fees, LogEntry, Receipt, Rpc, SentTransaction};
 pub use wallet::{GAS_CAP, LocalWallet, SignedTransaction, with_margin};

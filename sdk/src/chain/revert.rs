@@ -83,6 +83,9 @@ mod interface {
     }
 }
 
+/// The errors of both contracts, each by its name.
+pub use interface::{Arena as ArenaRefusal, Court as CourtRefusal};
+
 /// The arena's own errors.
 pub use interface::Arena::ArenaErrors as ContractError;
 /// The court's own errors; what concerns terms, signatures and outcomes it refuses with the arena's.

@@ -344,6 +344,9 @@ impl Watcher {
                     found.pool_notice = Some(PoolNotice { amount: amount(event.amount), until: event.until.to() });
                 }
                 Arena::ArenaEvents::PoolWithdrawn(_) => found.pool_notice = Some(PoolNotice::default()),
+                Arena::ArenaEvents::Funded(_)
+                | Arena::ArenaEvents::SplitProposed(_)
+                | Arena::ArenaEvents::RevenueClaimed(_) => {}
             }
         }
         let domain = &self.chain.arena().domain;

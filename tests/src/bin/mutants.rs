@@ -1,0 +1,77 @@
+//! Contracts that are broken on purpose, each until the comparison with the model notices.
+//!
+//! `node sdk/contracts/mutants.mjs --out DIR`, then `cargo run -p matchlock-tests --bin mutants -- DIR`.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Parser;
+use matchlock_tests::{
+    compare::{CALLS, Contracts, Divergence, Tally, run},
+    world::Failure,
+};
+use serde::Deserialize;
+
+/// Runs schedules against each broken contract until one notices.
+#[derive(Parser)]
+struct Options {
+    /// Where `sdk/contracts/mutants.mjs --out` wrote them.
+    dir: PathBuf,
+    /// Only mutants whose names contain this.
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Schedules after which a mutant counts as missed.
+    #[arg(long, default_value_t = 400)]
+    seeds: u64,
+    /// Also says what differed.
+    #[arg(long)]
+    verbose: bool,
+}
+
+#[derive(Deserialize)]
+struct Mutant {
+    name: String,
+    rule: String,
+    breaks: String,
+}
+
+fn main() -> ExitCode {
+    match test(&Options::parse()) {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(missed) => {
+            eprintln!("mutants: {missed} missed");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("mutants: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// How many mutants were missed.
+fn test(options: &Options) -> Result<usize, Failure> {
+    let list = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../sdk/contracts/mutants.json"))?;
+    let mutants: Vec<Mutant> = serde_json::from_str(&list)?;
+    let mut missed = 0;
+    println!("| mutant | rule | what it does | schedules until caught | by |\n|---|---|---|---|---|");
+    for mutant in mutants.iter().filter(|mutant| mutant.name.contains(&options.only)) {
+        let contracts = Contracts::read(&options.dir.join(&mutant.name).with_extension("json"))?;
+        let caught = (0..options.seeds).find_map(|seed| run(seed, &contracts, &mut Tally::default()).err());
+        let (after, by) = match caught {
+            None => {
+                missed += 1;
+                (format!("**not in {}**", options.seeds), "–".to_owned())
+            }
+            Some(error) => {
+                let divergence = error.downcast::<Divergence>()?;
+                if options.verbose {
+                    eprintln!("{}: {divergence}", mutant.name);
+                }
+                let calls = divergence.seed * CALLS as u64 + divergence.call as u64 + 1;
+                (format!("{} ({calls} calls)", divergence.seed + 1), divergence.by())
+            }
+        };
+        println!("| `{}` | {} | {} | {after} | {by} |", mutant.name, mutant.rule, mutant.breaks);
+    }
+    Ok(missed)
+}
