@@ -28,7 +28,7 @@ use crate::{
     connection::{check_login, ready},
     dispute::CourtInfo,
     follow::{self, Notes},
-    hub::Hub,
+    hub::{Hub, Venue},
     ledger::{Ask, ChainAccount},
     machine::Machine,
     operator::Operator,
@@ -110,10 +110,10 @@ impl Core {
         }))?;
         let info = *chain.arena();
         let operator = Operator::new(chain.config().operator_key.clone(), info.domain);
-        let court = CourtInfo::read(&chain).await?;
+        let venue = Venue { token: info.token, court: CourtInfo::read(&chain).await? };
         let (asks, asked) = mpsc::unbounded_channel();
         let started_at = machine.now();
-        let hub = Arc::new(Hub::new(settings, machine, operator, info.token, court, games, store, asks)?);
+        let hub = Arc::new(Hub::new(settings, machine, operator, venue, games, store, asks)?);
         hub.take_up(&chain).await?;
         let notes: Arc<dyn crate::chain::Outbox> = Arc::new(Notes(hub.clone()));
         let queue = Arc::new(Queue::load(&chain, notes.clone()).await.map_err(crate::chain::ChainError::from)?);

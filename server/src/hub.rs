@@ -48,6 +48,15 @@ use crate::{
 /// Seconds after which a time has surely passed on the chain too.
 const CHAIN_LAG: u64 = 120;
 
+/// Where the hub's matches are settled and disputed.
+#[derive(Clone, Copy)]
+pub(crate) struct Venue {
+    /// The arena's token; zero for the chain's coin.
+    pub(crate) token: Address,
+    /// Its court, where it has one.
+    pub(crate) court: Option<CourtInfo>,
+}
+
 /// What all connections share.
 pub(crate) struct Hub {
     pub(crate) settings: Settings,
@@ -88,8 +97,7 @@ impl Hub {
         settings: Settings,
         machine: Machine,
         operator: Operator,
-        token: Address,
-        court: Option<CourtInfo>,
+        venue: Venue,
         games: impl IntoIterator<Item = Arc<dyn Rules>>,
         store: Store,
         asks: mpsc::UnboundedSender<Ask>,
@@ -99,7 +107,7 @@ impl Hub {
             settings,
             machine,
             operator,
-            token,
+            token: venue.token,
             games: games.into_iter().map(|rules| (rules.id(), rules)).collect(),
             store,
             accounts: Shards::new(),
@@ -109,7 +117,7 @@ impl Hub {
             expiries: Mutex::default(),
             settler: Mutex::default(),
             leavers: Mutex::default(),
-            court,
+            court: venue.court,
             disputes: Mutex::default(),
             notice: Mutex::default(),
             soon: Mutex::default(),

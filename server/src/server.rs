@@ -29,7 +29,7 @@ use crate::{
     embedded::Embedded,
     follow::{Follow, Notes},
     http::{self, App},
-    hub::Hub,
+    hub::{Hub, Venue},
     machine::Machine,
     operator::Operator,
     peer::Closed,
@@ -177,10 +177,10 @@ impl Server {
         let info = *chain.arena();
         let places = Arc::new(Semaphore::new(config.settings.max_connections));
         let operator = Operator::new(chain.config().operator_key.clone(), info.domain);
-        let court = CourtInfo::read(&chain).await?;
+        let venue = Venue { token: info.token, court: CourtInfo::read(&chain).await? };
         let (asks, asked) = mpsc::unbounded_channel();
         let (settings, machine) = (config.settings, config.machine);
-        let hub = Arc::new(Hub::new(settings, machine, operator, info.token, court, games, store, asks)?);
+        let hub = Arc::new(Hub::new(settings, machine, operator, venue, games, store, asks)?);
         hub.take_up(&chain).await?;
 
         let notes = Arc::new(Notes(hub.clone()));

@@ -84,7 +84,7 @@ impl World<'_> {
             let whole = Case::new(transcript, &self.rules)?;
             if self.players[n].done.insert(format!("relay {match_id}")) && self.dice.below(2) == 0 {
                 if let Some(line) = self.players[n].line {
-                    self.to_server(line, matchlock::wire::encode(&ToServer::Turn { match_id, turn }));
+                    self.send_up(line, matchlock::wire::encode(&ToServer::Turn { match_id, turn }));
                 }
             } else {
                 self.show(n, &whole, whole.up_to(count))?;

@@ -233,7 +233,7 @@ impl World<'_> {
             self.log(format_args!("player {n} sends turn {}", turn.state.turn));
         }
         if let Some(line) = self.players[n].line {
-            self.to_server(line, matchlock::wire::encode(&frame));
+            self.send_up(line, matchlock::wire::encode(&frame));
         }
         Ok(())
     }

@@ -446,7 +446,7 @@ impl<'a> World<'a> {
         (0..self.lines.len()).for_each(|line| self.cut(line));
     }
 
-    pub(super) fn to_server(&mut self, line: usize, bytes: Vec<u8>) {
+    pub(super) fn send_up(&mut self, line: usize, bytes: Vec<u8>) {
         self.travel(line, 0, bytes);
     }
 
