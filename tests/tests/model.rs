@@ -14,7 +14,7 @@ use matchlock::{
 use matchlock_tests::compare::{Contracts, Tally, run};
 
 /// Schedules in the CI.
-const SEEDS: u64 = 100;
+const SEEDS: u64 = 120;
 
 /// What no call on a deployed arena of the native coin can meet, or only with too little gas, or through a contract.
 const OUT_OF_REACH: [&str; 7] =

@@ -114,7 +114,7 @@ impl Cast {
             person.next = indexes[indexes.len() - 1] + 1;
         }
         let minimum = config.court.minimum;
-        let open_by = now + u64::from(dice.below(300));
+        let open_by = now - 40 + u64::from(dice.below(300));
         let mut terms = MatchTerms {
             seats: seats.iter().map(|seat| self.players[*seat].id).collect(),
             indexes,
@@ -153,7 +153,7 @@ impl Cast {
         let movers = if long { 2 } else { count as u32 };
         let mut bout = Bout { terms, id, seats, nodes: Vec::new(), rules, movers };
         bout.add(start.0, Vec::new(), start.1, None);
-        let length = if long { 30 + dice.below(35) } else { 1 + dice.below(6) };
+        let length = if long { 34 + dice.below(25) } else { 1 + dice.below(6) };
         let mut tip = 0;
         for _ in 0..length {
             tip = bout.grow(tip, dice).unwrap_or(tip);
@@ -204,7 +204,7 @@ impl Bout {
             None => self.written(&parent, dice),
         };
         // What no court takes (R7.2).
-        if dice.below(60) == 0 {
+        if dice.below(if self.terms.max_turns > 9 { 900 } else { 60 }) == 0 {
             match dice.below(5) {
                 0 => state.mover = self.seats.len() as u8,
                 1 => state.payouts[0] = Amount::from_u64(5_000),

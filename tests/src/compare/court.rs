@@ -23,6 +23,13 @@ struct Standing {
     contested: u32,
 }
 
+impl Standing {
+    /// Whether about as many headers stand above the agreed one as may be (R7.6).
+    fn is_full(&self) -> bool {
+        self.docket.brief.wrapping_to::<u32>().saturating_sub(self.agreed) > 29
+    }
+}
+
 impl Play {
     pub(super) fn argue(&mut self) -> Attempt {
         let at = self.some_bout();
@@ -44,7 +51,11 @@ impl Play {
         if standing.contested != 0 && self.dice.below(3) > 0 {
             return self.rule(at, &standing);
         }
+        // What was ruled on is contested again; where as many headers stand as may, one more is shown (R7.6).
+        let ruled = (standing.docket.brief >> 160usize).wrapping_to::<u64>() != 0;
         match self.dice.below(30) {
+            0..=9 if ruled => self.contest(at, &standing),
+            0..=14 if standing.is_full() => self.respond(at, &standing),
             0 => self.challenge(at),
             1 => self.void(at),
             2 => self.rule(at, &standing),
@@ -105,16 +116,14 @@ impl Play {
     }
 
     fn respond(&mut self, at: usize, standing: &Standing) -> Attempt {
-        let kind = self.dice.below(10);
+        let full = standing.is_full() && self.dice.below(2) == 0;
+        let kind = if full { 0 } else { self.dice.below(10) };
         let (headers, agreed, fork) = match standing.top {
             None => (self.above(at, 0, 5), true, Vec::new()),
             // It goes on from the top, or repeats it.
             Some(top) if kind < 4 => {
-                let mut path = self.above(at, top, 5);
-                if standing.agreed + 34 < self.cast.bouts[at].nodes[top].state.turn + 8 {
-                    path = self.above(at, top, 34);
-                }
-                (path, self.dice.below(3) == 0, Vec::new())
+                let most = if self.dice.below(12) == 0 { 34 } else { 5 };
+                (self.above(at, top, most), self.dice.below(3) == 0, Vec::new())
             }
             // An agreed base on the dispute's own chain, and what stands on it.
             Some(top) if kind < 6 => {
@@ -323,11 +332,18 @@ impl Play {
         match self.dice.below(3) {
             0 => self.reclaim(at),
             1 => {
-                let contester = self.anybody();
+                let mut contester = self.anybody();
+                for _ in 0..4 {
+                    contester = if self.model.bond_of(contester) == 0 { self.anybody() } else { contester };
+                }
                 self.to_court(from, &Court::claimBondCall { contester })
             }
             _ => {
-                let person = self.somebody();
+                let mut person = self.somebody();
+                for _ in 0..4 {
+                    let nothing = self.model.share_of(self.cast.players[person].id) == 0;
+                    person = if nothing { self.somebody() } else { person };
+                }
                 let (owner, key) = (self.cast.players[person].owner, self.cast.players[person].key.address());
                 self.to_court(from, &Court::claimShareCall { owner, key })
             }
@@ -357,10 +373,13 @@ impl Play {
                 *place += self.dice.below(above as u32 + 1) as usize;
             }
         }
-        let twist = self.dice.below(90);
+        let twist = self.dice.below(75);
         if twist == 0 {
             let seat = self.dice.below(seats as u32) as usize;
             places[seat] = self.dice.below(path.len() as u32 + 2) as usize;
+        } else if twist >= 73 {
+            // Everybody has signed the one before.
+            places.iter_mut().for_each(|place| *place = (*place).saturating_sub(1).max(usize::from(*place > 0)));
         }
         let (mut packed, mut owners, mut signatures) = (0u64, Vec::new(), Vec::new());
         for (seat, place) in places.iter().enumerate().filter(|(_, place)| **place != 0) {

@@ -41,7 +41,7 @@ impl Play {
             deadline: self.now + u64::from(self.dice.below(20)),
             receipt: record.statement().receipt_hash(person.id),
         };
-        match self.dice.below(30) {
+        match self.dice.below(12) {
             0 => withdrawal.deadline = self.now - 1,
             1 => withdrawal.receipt = Receipt::default(),
             _ => {}
@@ -94,11 +94,48 @@ impl Play {
     }
 
     fn lock(&mut self) -> Attempt {
-        let (at, seat) = self.seat();
+        let (at, seat) = match self.locked() {
+            Some(again) if self.dice.below(6) == 0 => again,
+            _ => self.seat(),
+        };
         let bout = self.cast.bouts[at].clone();
         let (owners, signatures) = self.everybody(&bout, bout.id.0);
         let from = self.anybody();
         self.to_arena(from, &Arena::lockCall { terms: (&bout.terms).into(), seat, owners, signatures })
+    }
+
+    /// Somebody with money leaves in mid-match, the stake is kept back, and then what was lost is settled (R3.4).
+    pub(super) fn hold_back(&mut self) -> Option<Attempt> {
+        if self.dice.below(2) == 0 && self.held_back().is_some() {
+            return Some(self.settle());
+        }
+        let seats =
+            self.cast.bouts.iter().enumerate().flat_map(|(at, bout)| (0..bout.seats.len()).map(move |seat| (at, seat)));
+        let can_be_held = |(at, seat): &(usize, usize)| {
+            let bout = &self.cast.bouts[*at];
+            let (record, outcome) = (self.model.account(bout.terms.seats[*seat]), self.model.outcome(bout.id));
+            let runs = outcome.status == 0 && outcome.locked >> seat & 1 == 0 && self.now <= bout.terms.expiry;
+            let pays = record.claims == 0 && record.free() >= bout.terms.stakes[*seat];
+            runs && pays && (!record.special || self.now < record.exit_at)
+        };
+        let found: Vec<(usize, usize)> = seats.filter(can_be_held).collect();
+        let (at, seat) = *found.first()?;
+        let bout = self.cast.bouts[at].clone();
+        if self.model.account(bout.terms.seats[seat]).special {
+            let (owners, signatures) = self.everybody(&bout, bout.id.0);
+            let call = Arena::lockCall { terms: (&bout.terms).into(), seat: seat as u8, owners, signatures };
+            let from = self.anybody();
+            return Some(self.to_arena(from, &call));
+        }
+        let person = self.cast.players[bout.seats[seat]].clone();
+        let nothing = Bytes::new();
+        let call = Arena::exitCall {
+            owner: person.owner,
+            key: person.key.address(),
+            entry: nothing.clone(),
+            exitSig: nothing,
+        };
+        Some(self.to_arena(person.owner, &call)).filter(|_| person.owner == self.sender(person.owner))
     }
 
     fn release(&mut self) -> Attempt {
@@ -109,14 +146,21 @@ impl Play {
     /// A dispute outlives the expiry, and so do the stakes in it (R7.14): disputes a match with a locked stake, waits until it
     /// is past its expiry, asks for the stake.
     pub(super) fn outlive(&mut self) -> Option<Attempt> {
-        let locked = |at: &usize| self.model.outcome(self.cast.bouts[*at].id).locked != 0;
-        let at = (0..self.cast.bouts.len()).rev().find(locked)?;
-        let (outcome, expiry) = (self.model.outcome(self.cast.bouts[at].id), self.cast.bouts[at].terms.expiry);
-        if outcome.status == 0 {
+        let (at, seat) = self.locked()?;
+        let bout = &self.cast.bouts[at];
+        let (status, expiry) = (self.model.outcome(bout.id).status, bout.terms.expiry);
+        if status == 0 {
             return Some(self.challenge(at));
         }
         self.now = self.now.max(expiry + 1);
-        Some(self.release_of(at, outcome.locked.trailing_zeros() as u8))
+        Some(self.release_of(at, seat))
+    }
+
+    /// A match and its first seat with a locked stake.
+    fn locked(&self) -> Option<(usize, u8)> {
+        let locked = |at: usize| self.model.outcome(self.cast.bouts[at].id).locked;
+        let at = (0..self.cast.bouts.len()).rev().find(|at| locked(*at) != 0)?;
+        Some((at, locked(at).trailing_zeros() as u8))
     }
 
     fn release_of(&mut self, at: usize, seat: u8) -> Attempt {
@@ -127,8 +171,9 @@ impl Play {
 
     fn finish_exit(&mut self) -> Attempt {
         let mut at = self.somebody();
-        for _ in 0..4 {
-            if self.model.account(self.cast.players[at].id).special {
+        for _ in 0..8 {
+            let record = self.model.account(self.cast.players[at].id);
+            if record.special && record.free().units() > 0 {
                 break;
             }
             at = self.somebody();

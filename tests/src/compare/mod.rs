@@ -114,6 +114,12 @@ struct Play {
     model: Model,
     cast: Cast,
     now: u64,
+    /// When the newest notice of the operator's matures.
+    notice: u64,
+    /// Whether all play before anybody has paid in.
+    poor: bool,
+    /// How often the pool could not pay.
+    owed_added: usize,
 }
 
 impl Play {
@@ -144,16 +150,34 @@ impl Play {
         // Somebody has more than any record holds.
         stage.set_balance(dev_key(9).address(), U256::ONE << 120)?;
         let cast = Cast::new(&config);
-        Ok(Play { seed, dice, stage, model: Model::new(config), cast, now: START + 10 })
+        Ok(Play {
+            seed,
+            dice,
+            stage,
+            model: Model::new(config),
+            cast,
+            now: START + 10,
+            notice: 0,
+            poor: seed % 8 == 3,
+            owed_added: 0,
+        })
     }
 
     /// The next call: some whole way of paying, leaving or arguing is always under way.
     fn choose(&mut self) -> Attempt {
         self.pass_time();
         self.open_bouts();
-        let focus = if self.seed.is_multiple_of(2) { 85 } else { 30 };
-        let outlived = if self.dice.below(6) == 0 { self.outlive() } else { None };
-        let mut attempt = if let Some(attempt) = outlived {
+        let focus = match self.seed.is_multiple_of(2) {
+            _ if self.poor => 5,
+            true => 85,
+            false => 30,
+        };
+        let rare = match self.dice.below(12) {
+            0 | 1 => self.outlive(),
+            2 => self.hold_back(),
+            _ => None,
+        };
+        let mut attempt = if let Some(attempt) = rare {
             attempt
         } else if self.dice.below(100) < focus {
             self.argue()
@@ -171,7 +195,8 @@ impl Play {
         let (config, left) = (self.model.config().clone(), |id| self.model.account(id).special);
         let staying: Vec<usize> =
             (0..self.cast.players.len() - 1).filter(|at| !left(self.cast.players[*at].id)).collect();
-        while (0..self.cast.bouts.len()).filter(|at| self.is_live(*at)).count() < 2 && self.cast.bouts.len() < BOUTS {
+        let most = if self.poor { 2 * BOUTS } else { BOUTS };
+        while (0..self.cast.bouts.len()).filter(|at| self.is_live(*at)).count() < 2 && self.cast.bouts.len() < most {
             self.cast.open_bout(&config, self.now, &staying, &mut self.dice);
         }
     }
@@ -257,6 +282,7 @@ impl Play {
                 // Whatever it was not to change is looked at in the end.
                 self.compare_records(&differ, Some(&before))?;
                 for log in seen {
+                    self.owed_added += usize::from(kind(log) == "OwedAdded");
                     *tally.0.entry(("logs".to_owned(), kind(log))).or_default() += 1;
                 }
                 "done".to_owned()

@@ -5,6 +5,7 @@ use alloy_sol_types::SolCall;
 use matchlock::{
     abi::{Arena, MatchId, Statement},
     account::SettledSet,
+    game::Amount,
     settle,
     sign::{Signature, Signer},
 };
@@ -16,7 +17,12 @@ const GIANTS: [u128; 4] = [(1 << 95) - 1, 1 << 95, 1 << 94, (1 << 96) - 1];
 
 impl Play {
     pub(super) fn pay(&mut self) -> Attempt {
+        if self.poor {
+            return self.pay_late();
+        }
+        let claimable = self.model.revenue_of(dev_key(0).address(), self.now) > 0 && self.model.pool().owed == 0;
         match self.dice.below(40) {
+            0..=4 if claimable => self.revenue_call(),
             0..=4 => self.deposit(),
             5..=8 => self.fund(),
             9..=15 => self.settle(),
@@ -28,6 +34,26 @@ impl Play {
             36 => self.pay_owed(),
             37 => self.reading(),
             _ => self.pool_call(),
+        }
+    }
+
+    /// Nobody pays in before the pool owes more than one call looks at; then what comes in ranks behind it (R3.5).
+    fn pay_late(&mut self) -> Attempt {
+        if self.owed_added < 10 {
+            return if self.dice.below(8) == 0 { self.settle() } else { self.conclude() };
+        }
+        match self.dice.below(8) {
+            0 | 1 => {
+                let mut attempt = self.fund();
+                let owed = self.model.pool().owed;
+                attempt.value = U256::from(owed.saturating_sub(u128::from(self.dice.below(30))));
+                attempt
+            }
+            2 => self.deposit(),
+            3 => self.revenue_call(),
+            4 => self.pay_owed(),
+            5 => self.settle_claimed(),
+            _ => self.settle(),
         }
     }
 
@@ -43,7 +69,7 @@ impl Play {
             2 => debt.saturating_sub(1),
             _ => self.dice.below(900).into(),
         });
-        if self.dice.below(40) == 0 {
+        if self.dice.below(15) == 0 {
             (attempt.from, attempt.value) = (dev_key(9).address(), U256::from(*self.dice.pick(&GIANTS)));
         }
         attempt
@@ -53,13 +79,13 @@ impl Play {
         let from = self.anybody();
         let mut attempt = self.to_arena(from, &Arena::fundCall {});
         attempt.value = U256::from(self.dice.below(700));
-        if self.dice.below(40) == 0 {
+        if self.dice.below(15) == 0 {
             (attempt.from, attempt.value) = (dev_key(9).address(), U256::from(*self.dice.pick(&GIANTS)));
         }
         attempt
     }
 
-    fn settle(&mut self) -> Attempt {
+    pub(super) fn settle(&mut self) -> Attempt {
         let mut entries: Vec<u8> = (0..1 + self.dice.below(4))
             .flat_map(|_| {
                 let person = self.payee();
@@ -70,6 +96,7 @@ impl Play {
         if self.model.pool().owed > 0 && self.dice.below(2) == 0 {
             entries.extend(self.debit_and_credit());
         }
+        entries.extend(self.down_to_the_floor());
         let entries = self.cut(entries);
         let free = self.model.pool().equity.to::<u128>().saturating_sub(self.model.pool().owed);
         let fees = match self.dice.below(4) {
@@ -105,11 +132,39 @@ impl Play {
             .collect()
     }
 
-    /// Somebody, rather with a locked stake than without.
+    /// A loss that leaves an account with its locked stake, or with one unit less (R3.4).
+    fn down_to_the_floor(&mut self) -> Vec<u8> {
+        let Some(person) = self.held_back() else { return Vec::new() };
+        let record = self.model.account(self.cast.players[person].id);
+        let set = record.set.with(record.set.oldest_open()).unwrap_or(record.set);
+        let net = record.net + record.locked.signed() - record.equity() - i128::from(self.dice.below(2));
+        self.entry(person, &Statement { net, set })
+    }
+
+    /// Somebody who has money and a locked stake.
+    pub(super) fn held_back(&self) -> Option<usize> {
+        (0..self.cast.players.len()).find(|at| {
+            let record = self.model.account(self.cast.players[*at].id);
+            record.claims == 0 && record.locked.units() > 0 && record.payable() >= record.locked
+        })
+    }
+
+    /// Somebody, rather on the way out with money in the arena than not.
     fn payee(&mut self) -> usize {
-        let locked = |at: &usize| self.model.account(self.cast.players[*at].id).locked.units() > 0;
-        let locked: Vec<usize> = (0..self.cast.players.len()).filter(locked).collect();
-        if locked.is_empty() || self.dice.below(2) == 0 { self.somebody() } else { *self.dice.pick(&locked) }
+        let leaving = |at: &usize| {
+            let record = self.model.account(self.cast.players[*at].id);
+            record.special && record.payable().units() > 0
+        };
+        let leaving: Vec<usize> = (0..self.cast.players.len()).filter(leaving).collect();
+        if leaving.is_empty() || self.dice.below(2) == 0 {
+            return self.somebody();
+        }
+        let at = *self.dice.pick(&leaving);
+        // After its window what is due is paid first (R3.7).
+        if self.dice.below(12) == 0 {
+            self.now = self.now.max(self.model.account(self.cast.players[at].id).exit_at);
+        }
+        at
     }
 
     fn settle_signed(&mut self) -> Attempt {
@@ -182,6 +237,12 @@ impl Play {
         let last = self.last(at);
         let bout = self.cast.bouts[at].clone();
         let mut last = bout.nodes[last].state.clone();
+        if self.poor && last.payouts.len() == bout.seats.len() {
+            // The same ones win again and again, so that nobody's debt pays for what is owed.
+            let winner = (0..bout.seats.len()).min_by_key(|seat| bout.seats[*seat]).unwrap_or(0);
+            last.payouts.fill(Amount::ZERO);
+            last.payouts[winner] = Amount::total(&bout.terms.stakes).unwrap_or_default();
+        }
         match self.dice.below(25) {
             0 => last.mover = 0,
             1 => {
@@ -208,13 +269,14 @@ impl Play {
 
     fn pool_call(&mut self) -> Attempt {
         let from = self.operator_or_not();
-        if self.dice.below(2) == 0 {
+        if self.notice < self.now || self.dice.below(4) == 0 {
             let amount = U96::from(self.dice.below(400));
+            self.notice = self.now + u64::from(self.model.config().exit_window);
             return self.to_arena(from, &Arena::requestPoolCall { amount });
         }
-        // On to when a notice could have matured, or lapsed.
-        if self.dice.below(12) == 0 {
-            self.now += u64::from(self.model.config().exit_window) - 3;
+        // On to when the notice matures, or to the second before.
+        if self.dice.below(3) == 0 {
+            self.now = self.notice - u64::from(self.dice.below(3) == 0);
         }
         self.to_arena(from, &Arena::withdrawPoolCall {})
     }

@@ -4,9 +4,10 @@
 //! time, sender, value and calldata, and says which logs the transaction leaves or with which error it is refused, word
 //! for word. `tests/tests/model.rs` demands that of the real bytecode, call by call.
 //!
-//! Outside of it: gas, and so calls that run out of it, referees that exceed their budget and `TooLittleGas`; arenas of
-//! tokens; re-entrancy; calls that contracts make. Calldata is what an ABI encoder writes: words with dirty upper bits,
-//! which only hand-made calldata has, are refused here as one, and by the contracts where they meet them.
+//! Outside of it: gas, and so referees that exceed their budget, `TooLittleGas`, and calls that run out of it, as an answer
+//! with a forged docket may, which is refused here like any other docket than the kept one; arenas of tokens; re-entrancy;
+//! calls that contracts make. Calldata is what an ABI encoder writes: words with dirty upper bits, which only hand-made
+//! calldata has, are refused here at once, and by the contracts where they meet them.
 
 mod accounts;
 mod court;
