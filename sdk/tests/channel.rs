@@ -134,9 +134,8 @@ fn a_signed_turn_that_proves_nothing_to_others_is_a_stall() {
         let mut table = Table::open();
         table.play(0, 4);
         let turn = table.forge(1, cheat);
-        table.feed(0, Input::Turn(turn)).expect("evidence is a step");
-        let Status::Faulted(evidence) = table.channels[0].status() else { panic!("{name} went unnoticed") };
-        assert_eq!(evidence.seat, Seat(1), "{name}");
+        table.feed(0, Input::Turn(turn)).expect_err(name);
+        assert_eq!(table.channels[0].status(), Status::Open { mover: Seat(1) }, "{name}");
         let verdict = judge(&table.channels[0].transcript().expect("open"), &table.rules).expect("evidence");
         let held = verdict.holds.expect(name);
         assert_eq!((verdict.guilty, held.seat, held.turn), (None, Seat(1), 2), "{name}");
