@@ -225,6 +225,7 @@ impl Channel {
             }
             (Input::Play(play), Phase::Open { .. }) => draft.play(play)?,
             (Input::Turn(turn), Phase::Open { .. }) => draft.turn(turn)?,
+            (Input::Shown(shown), Phase::Open { .. }) => draft.shown(&shown)?,
             (Input::Final { signatures, operator }, Phase::Open { ack: Some(_), .. }) => {
                 draft.conclude(signatures, operator)?;
             }
@@ -247,6 +248,8 @@ impl Channel {
             (Input::Final { .. }, Phase::Concluded { .. }) => {}
             (Input::Ruled { .. }, Phase::Ruled { .. } | Phase::Concluded { .. }) => {}
             (Input::Cancelled, Phase::Cancelled) | (Input::Expired { .. }, Phase::Void { .. }) => {}
+            // What a court is shown of a match that goes on no more here is the court's business.
+            (Input::Shown(_), _) => {}
             (Input::Turn(turn), Phase::Concluded { .. }) if self.holds(&turn) => {}
             (Input::Play(_), Phase::Concluded { .. }) => return Err(ChannelError::Over),
             _ => return Err(ChannelError::WrongPhase { status: self.status() }),
@@ -398,6 +401,15 @@ impl Channel {
             Phase::Concluded { .. } => Some(self.terms().delta(self.seat(), &self.at.state.payouts)),
             Phase::Ruled { payouts, .. } => Some(self.terms().delta(self.seat(), payouts)),
             Phase::Void { .. } | Phase::Cancelled => Some(0),
+            _ => None,
+        }
+    }
+
+    /// What each seat gets, once that is certain; `None` where the stakes went back as well.
+    pub fn outcome(&self) -> Option<&[Amount]> {
+        match &self.phase {
+            Phase::Concluded { .. } => Some(&self.at.state.payouts),
+            Phase::Ruled { payouts, .. } => Some(payouts),
             _ => None,
         }
     }

@@ -23,24 +23,25 @@
 //! games with a frame loop of their own.
 
 mod actor;
+mod advocate;
+mod config;
+mod exits;
+mod link;
 mod matches;
 mod own_chain;
 mod store;
 
-use std::{
-    boxed::Box,
-    fmt,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-    vec::Vec,
-};
+use std::{boxed::Box, sync::Arc, time::Duration, vec::Vec};
 
 use alloc::string::String;
-use alloy_primitives::{Address, B256};
+use alloy_primitives::B256;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use advocate::Bench;
 use own_chain::OwnChain;
 
+pub use config::{ClientConfig, Clock, Policy};
+pub use exits::Deed;
 pub use matches::{GameMatch, Match, MatchEvent, Snapshot};
 pub use store::{MemoryStore, RedbStore, Store, StoreError};
 
@@ -48,89 +49,13 @@ pub use crate::chain::SignedWithdrawal;
 use crate::{
     abi::MatchId,
     account::{AccountId, Player},
-    chain::{Provider, ProviderError},
+    chain::{CallError, ProviderError},
+    dispute::Motion,
     game::{Amount, BasisPoints, Game},
     rules::{GameRules, Rules, RulesError, RulesId},
     session::{Session, SessionError, SessionInput, SessionNotice, Wanted},
-    sign::Signer,
     wire::{AccountView, Refusal, ResultLeaf, TableId, TableInfo, TableSpec, ToClient, Welcome},
 };
-
-/// What a client needs.
-pub struct ClientConfig<S> {
-    /// The server's WebSocket address: `ws://host:port/ws`, or `wss://host/ws` with the feature `tls`.
-    pub url: String,
-    /// The wallet that gets the money.
-    pub owner: Address,
-    /// The account key.
-    pub signer: Arc<dyn Signer>,
-    /// The rules of every game that is played, or may still be open.
-    pub rules: Vec<Arc<dyn Rules>>,
-    /// Where everything signed is kept.
-    pub store: S,
-    /// What tells the time.
-    pub clock: Clock,
-    /// A node that the client asks itself where the server's word would have to do: whether the arena is what the server says
-    /// that it is, and whether a batch really is on the chain.
-    pub chain: Option<Arc<dyn Provider>>,
-    /// No seat is taken while the operator owes this account so much that no batch has settled (section 1).
-    pub exposure: Amount,
-}
-
-impl<S> ClientConfig<S> {
-    /// With this machine's clock, the server's word for what is on the chain, and no limit to what the operator may owe.
-    pub fn new(
-        url: impl Into<String>,
-        owner: Address,
-        signer: impl Signer + 'static,
-        rules: Vec<Arc<dyn Rules>>,
-        store: S,
-    ) -> ClientConfig<S> {
-        let (url, signer) = (url.into(), Arc::new(signer));
-        let (clock, chain, exposure) = (Clock::default(), None, Amount::MAX);
-        ClientConfig { url, owner, signer, rules, store, clock, chain, exposure }
-    }
-
-    /// The same with a node of one's own.
-    pub fn with_chain(mut self, node: impl Provider + 'static) -> ClientConfig<S> {
-        self.chain = Some(Arc::new(node));
-        self
-    }
-
-    /// The same with a limit to what the operator may owe.
-    pub fn with_exposure(mut self, limit: Amount) -> ClientConfig<S> {
-        self.exposure = limit;
-        self
-    }
-}
-
-/// What tells a client the time, in Unix seconds: expiries are judged by it (R5.11).
-#[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> u64 + Send + Sync>);
-
-impl Clock {
-    /// A clock of one's own: a test's, or one that knows better than the machine.
-    pub fn new(now: impl Fn() -> u64 + Send + Sync + 'static) -> Clock {
-        Clock(Arc::new(now))
-    }
-
-    /// Unix seconds.
-    pub fn now(&self) -> u64 {
-        (self.0)()
-    }
-}
-
-impl Default for Clock {
-    fn default() -> Clock {
-        Clock::new(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs()))
-    }
-}
-
-impl fmt::Debug for Clock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Clock({})", self.now())
-    }
-}
 
 /// A player at a server. Clones are handles to the same player.
 #[derive(Clone)]
@@ -140,6 +65,8 @@ pub struct Client {
     commands: mpsc::Sender<Command>,
     events: broadcast::Sender<ClientEvent>,
     link: watch::Receiver<Link>,
+    /// With a node and a wallet.
+    bench: Option<Arc<Bench>>,
 }
 
 /// The state of the connection.
@@ -165,6 +92,36 @@ pub enum ClientEvent {
     Suspicious(String),
     /// What the server sent could not be stored, so it has not happened; the client reconnects until it can be.
     NotStored(StoreError),
+    /// The client went to court by itself, or tried to. What is due and failed is tried again.
+    Pleaded {
+        /// The match.
+        match_id: MatchId,
+        /// What it did.
+        motion: Motion,
+        /// The transaction.
+        outcome: Result<B256, CallError>,
+    },
+    /// The client did something else on the chain by itself: answered an opponent's exit, or went on with its own.
+    Acted {
+        /// What.
+        deed: Deed,
+        /// The transaction.
+        outcome: Result<B256, CallError>,
+    },
+    /// This account leaves: its exit is open, until then in the chain's Unix seconds.
+    ExitOpened {
+        /// When what is not locked can be paid.
+        until: u64,
+    },
+    /// An exit has paid.
+    ExitFinished {
+        /// So much, to the owner.
+        paid: Amount,
+    },
+    /// The client's own node does not answer; nothing is seen and nothing done on the chain until it does.
+    ChainLost(ProviderError),
+    /// It answers again.
+    ChainFound,
 }
 
 /// A table for so many, at this stake.
@@ -247,6 +204,17 @@ pub enum ClientError {
     /// The client's own node knows another arena there than the server describes, or none.
     #[error("the arena is not what the server says: {0}; do not deposit")]
     OtherArena(String),
+    /// There is nobody to pay for a transaction.
+    #[error(
+        "this client has no wallet to pay for gas, and no node of its own: give it one with ClientConfig::with_wallet"
+    )]
+    NoWallet,
+    /// Nothing is known of this account's server.
+    #[error("this account has played at no server yet: connect to one first")]
+    Unbound,
+    /// A transaction did not do what it was to do.
+    #[error(transparent)]
+    Call(#[from] CallError),
     /// The match was never opened; stakes are back.
     #[error("the match was never opened; stakes are back")]
     Cancelled,
@@ -262,6 +230,8 @@ enum Command {
     Ask(Box<dyn FnOnce(u32) -> SessionInput + Send>, oneshot::Sender<Result<SessionNotice, ClientError>>),
     Look(Box<dyn FnOnce(&Session) + Send>),
     Resume(oneshot::Sender<Vec<Match>>),
+    /// Something to be told to whoever holds this match, or to everybody.
+    Tell(Option<(MatchId, MatchEvent)>, ClientEvent),
     /// What the client's own node says where the server said something of the chain; `None` if it does not say so.
     OnChain(Result<Option<SessionInput>, ProviderError>, ToClient),
     Close(oneshot::Sender<()>),
@@ -313,6 +283,17 @@ impl Client {
     /// the connection are no errors: the client reconnects.
     pub async fn connect<S: Store>(config: ClientConfig<S>) -> Result<Client, ClientError> {
         actor::start(config).await
+    }
+
+    /// Takes up the open matches, and the exit, of an account that has played, even if its server is gone: they go on in court, and
+    /// the client connects to the server by itself once it is there. [`Client::welcome`] says no more then than what the
+    /// account's records and its node know.
+    ///
+    /// # Errors
+    /// As [`Client::connect`], but for a server that cannot be reached; the account has played at none yet, or the client has no
+    /// node of its own.
+    pub async fn resume<S: Store>(config: ClientConfig<S>) -> Result<Client, ClientError> {
+        actor::resume(config).await
     }
 
     /// Owner and account key.
@@ -478,6 +459,39 @@ impl Client {
         }
     }
 
+    /// Leaves the arena without the operator (R3.7), with the newest receipt: opens the exit, or finds it open, and says when its window
+    /// ends, in the chain's Unix seconds. The account stays closed. What opponents signed for is settled on the way (R6.5).
+    ///
+    /// From then on the client goes on by itself, also after a restart: it brings what is signed or decided meanwhile, and when
+    /// the window is over it has the contract pay the owner ([`ClientEvent::ExitFinished`]). Matches that are in play can be played on;
+    /// their stakes may stay behind until they have ended.
+    ///
+    /// # Errors
+    /// No wallet, or the wallet, the node or the contract refuses.
+    pub async fn exit(&self) -> Result<u64, ClientError> {
+        let bench = self.bench.as_ref().ok_or(ClientError::NoWallet)?;
+        let brief = self.look(advocate::Brief::of).await?;
+        exits::open(bench, &brief).await
+    }
+
+    /// Waits until this account's exit has paid all that is due, and says how much the account was paid in all its life. This waits
+    /// for the whole window; bound it with `tokio::time::timeout`.
+    ///
+    /// # Errors
+    /// No wallet, or the client is closed.
+    pub async fn exited(&self) -> Result<Amount, ClientError> {
+        let bench = self.bench.as_ref().ok_or(ClientError::NoWallet)?;
+        loop {
+            if let Ok(Some(paid)) = exits::paid_in_all(bench, self.account()).await {
+                return Ok(paid);
+            }
+            if *self.link.borrow() == Link::Closed {
+                return Err(ClientError::Closed);
+            }
+            tokio::time::sleep(bench.policy.interval).await;
+        }
+    }
+
     /// Looks at the session: statements, pairs, transcripts.
     ///
     /// # Errors
@@ -546,6 +560,8 @@ impl Changes {
 
 #[cfg(test)]
 mod tests {
+    use alloy_primitives::Address;
+
     use super::*;
 
     /// Waiting may be a task of its own.

@@ -38,8 +38,9 @@
 //!
 //! # What it does not do
 //!
-//! Disputes are not built yet: nothing here forces an opponent who stalls to lose. The repository's `docs/SECURITY.md` says
-//! exactly what that means, `docs/PROTOCOL.md` states the rules that are cited as R5.10 and the like.
+//! It does not watch while it does not run: an opponent's answer in court has a window, and somebody has to be there in it, this
+//! player's client, the server or a watchtower. The repository's `docs/SECURITY.md` says exactly what that means,
+//! `docs/PROTOCOL.md` states the rules that are cited as R5.10 and the like.
 #![no_std]
 
 extern crate alloc;

@@ -3,6 +3,7 @@
 //! Like a [`Channel`]: [`Session::decide`] says what an input leads to, the driver stores the step's records durably, and
 //! [`Session::commit`] makes it happen and hands out effects. The native client, a browser and a test drive the same session.
 
+mod clock;
 mod error;
 mod event;
 mod frames;
@@ -12,6 +13,8 @@ use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
 use alloy_primitives::{Address, B256, keccak256};
 use serde::{Deserialize, Serialize};
 
+use clock::{Clock, Stage};
+pub use clock::{Countdown, Hearing};
 pub use error::SessionError;
 use event::{Change, ChannelChange};
 pub use event::{Record, SessionEffect, SessionInput, SessionNotice, SessionStep};
@@ -44,9 +47,10 @@ pub struct Session {
     receipted: Option<(Statement, Signature)>,
     channels: BTreeMap<MatchId, Channel>,
     opponents: BTreeMap<AccountId, Pair>,
+    clocks: BTreeMap<MatchId, Clock>,
+    /// Matches in dispute, as far as was heard.
+    hearings: BTreeMap<MatchId, Hearing>,
     waiting: BTreeMap<u32, Waiting>,
-    /// Since when matches stand where they stand, as far as this run knows.
-    pauses: BTreeMap<MatchId, Pause>,
     /// Indexes below were used by an earlier life of this account, whose records are lost.
     floor: u32,
     view: AccountView,
@@ -79,16 +83,6 @@ struct Waiting {
     table: Option<TableId>,
     offer: Offer,
     wanted: Wanted,
-}
-
-/// How long a match has stood still.
-#[derive(Clone, Copy, Debug)]
-struct Pause {
-    turn: u32,
-    /// Unix seconds.
-    since: u64,
-    /// Whether the server was asked when the turn came.
-    asked: bool,
 }
 
 /// What a player agreed to when it sat down.
@@ -125,8 +119,9 @@ impl Session {
             receipted: None,
             channels: BTreeMap::new(),
             opponents: BTreeMap::new(),
+            clocks: BTreeMap::new(),
+            hearings: BTreeMap::new(),
             waiting: BTreeMap::new(),
-            pauses: BTreeMap::new(),
             floor: 0,
             view: AccountView::default(),
             now: 0,
@@ -137,7 +132,10 @@ impl Session {
         for record in records {
             match record {
                 Record::Channel { match_id, event } => events.entry(match_id).or_default().push(event),
-                Record::Settled { match_id } => drop(events.remove(&match_id)),
+                Record::Settled { match_id } => {
+                    events.remove(&match_id);
+                    session.clocks.remove(&match_id);
+                }
                 record => session.remember(record),
             }
         }
@@ -195,13 +193,15 @@ impl Session {
             SessionInput::Withdraw { tag, amount } => step.send(ToServer::Withdraw { tag, amount }),
             SessionInput::Account { tag } => step.send(ToServer::Account { tag }),
             SessionInput::Prove { tag, match_id } => step.send(ToServer::Prove { tag, match_id }),
-            SessionInput::Time(now) => step.changes.push(Change::Now(now)),
-            SessionInput::Silence => {
-                for channel in self.silent() {
-                    step.changes.push(Change::Asked(channel.id()));
-                    self.ask_arrivals(channel).into_iter().for_each(|frame| step.send(frame));
-                }
+            SessionInput::Time(now) => {
+                step.changes.push(Change::Now(now));
+                self.call_clocks(now.max(self.now), &mut step);
             }
+            SessionInput::Docket { match_id, docket } => {
+                self.hear(match_id, docket.as_ref().map(Hearing::from), &mut step);
+            }
+            SessionInput::Shown { match_id, shown } => return self.channel_step(match_id, Input::Shown(shown)),
+            SessionInput::Silence => self.ask_the_silent(&mut step),
             SessionInput::OnChain(statement) => step.changes.push(Change::OnChain(statement)),
             SessionInput::Outcome { match_id, payouts } => {
                 return self.channel_step(match_id, Input::Ruled { payouts });
@@ -236,7 +236,6 @@ impl Session {
             }
         };
         if let Some((id, effects)) = &committed {
-            self.stands(*id);
             // Who is to blame is worth keeping, and the server does not keep it for ever.
             let blamed = |effect: &ChannelEffect| {
                 matches!(effect, ChannelEffect::Notify(Notice::Faulted(_) | Notice::Ruled { .. }))
@@ -255,20 +254,16 @@ impl Session {
                     }
                 }
                 Change::Gone(tag) => drop(self.waiting.remove(&tag)),
-                Change::Asked(id) => {
-                    self.pauses.entry(id).and_modify(|pause| pause.asked = true);
-                }
-                Change::Connected => {
-                    // Answers that were under way are lost; and this run may not have seen the matches stand still yet.
-                    self.pauses.values_mut().for_each(|pause| pause.asked = false);
-                    let ids: Vec<MatchId> = self.channels.keys().copied().collect();
-                    ids.into_iter().for_each(|id| self.stands(id));
-                }
+                // Answers that were under way are lost.
+                Change::Connected => self.clocks.values_mut().for_each(|clock| clock.asked = false),
                 Change::View(view) => self.view = view,
                 Change::Floor(floor) => self.floor = floor,
-                // Clocks are set back now and then; what has expired stays expired.
                 Change::OnChain(statement) => self.on_chain = Some(statement),
+                // Clocks are set back now and then; what has expired stays expired.
                 Change::Now(now) => self.now = self.now.max(now),
+                Change::Clock(match_id, clock) => drop(self.clocks.insert(match_id, clock)),
+                Change::Heard(match_id, Some(hearing)) => drop(self.hearings.insert(match_id, hearing)),
+                Change::Heard(match_id, None) => drop(self.hearings.remove(&match_id)),
             }
         }
         // What a user sees first is that there is a match, then what happens in it.
@@ -299,46 +294,14 @@ impl Session {
             Record::Opponent(pair) => drop(self.opponents.insert(pair.player.account(), pair)),
             Record::Settled { match_id } => {
                 self.channels.remove(&match_id);
-                self.pauses.remove(&match_id);
+                self.clocks.remove(&match_id);
+                self.hearings.remove(&match_id);
+            }
+            Record::Clock { match_id, turn, since } => {
+                self.clocks.insert(match_id, Clock { turn, since, told: Stage::Fresh, asked: false });
             }
             Record::Channel { .. } => {}
         }
-    }
-
-    /// Notes since when a match stands where it stands now.
-    fn stands(&mut self, id: MatchId) {
-        let Some(turn) = self.channels.get(&id).and_then(Channel::have) else { return };
-        if self.pauses.get(&id).is_none_or(|pause| pause.turn != turn) {
-            self.pauses.insert(id, Pause { turn, since: self.now, asked: false });
-        }
-    }
-
-    /// Asks for the operator's receipts of a match's newest turns, as far as they are not here.
-    fn ask_arrivals(&self, channel: &Channel) -> Option<ToServer> {
-        let from = channel.unreceipted()?;
-        Some(ToServer::Arrivals { tag: 0, match_id: channel.id(), from })
-    }
-
-    /// When a match that waits for another seat has waited for half of its clock, in Unix seconds: the match is asked
-    /// about then, so that the client can show who held it even if the server is gone by the time the clock has run out.
-    fn silent_from(&self, channel: &Channel) -> Option<u64> {
-        let waits = match channel.status() {
-            Status::Open { mover } => mover != channel.seat(),
-            Status::Over => true,
-            _ => false,
-        };
-        let pause = self.pauses.get(&channel.id()).filter(|pause| waits && !pause.asked && pause.since > 0)?;
-        channel.unreceipted()?;
-        Some(pause.since.saturating_add(u64::from(channel.terms().clock).div_ceil(2)))
-    }
-
-    fn silent(&self) -> impl Iterator<Item = &Channel> {
-        self.channels().filter(|channel| self.silent_from(channel).is_some_and(|from| from <= self.now))
-    }
-
-    /// The next Unix second at which [`SessionInput::Silence`] leads to something; `None` if it does not, as things stand.
-    pub fn silence_at(&self) -> Option<u64> {
-        self.channels().filter_map(|channel| self.silent_from(channel)).min()
     }
 
     fn digest(&self, struct_hash: B256) -> Result<B256, SessionError> {
@@ -348,6 +311,11 @@ impl Session {
     fn check_operator(&self, struct_hash: B256, signature: &Signature) -> Result<(), SessionError> {
         let operator = self.server.ok_or(SessionError::NotLoggedIn)?.operator;
         Ok(sign::verify(self.digest(struct_hash)?, signature, operator)?)
+    }
+
+    /// The server that the account is bound to; `None` before the first login.
+    pub fn server(&self) -> Option<Server> {
+        self.server
     }
 
     /// Whose session it is.

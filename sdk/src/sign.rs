@@ -18,6 +18,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Signature(pub [u8; 64]);
 
+impl Signature {
+    /// Stands where there is none: it is nobody's, and refused wherever one is checked (R4.8).
+    pub const NONE: Signature = Signature([0; 64]);
+}
+
 impl fmt::Debug for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", alloy_primitives::hex::encode(self.0))

@@ -63,7 +63,8 @@ pub struct Turn {
     pub state: State,
     /// The encoded action that leads to it.
     pub action: Vec<u8>,
-    /// The author's signature on the header.
+    /// The author's signature on the header. [`Signature::NONE`] in what is kept of a turn that came from a court, where its
+    /// author signed a later header instead (R7.3); never in a frame.
     pub signature: Signature,
 }
 

@@ -256,6 +256,16 @@ impl World {
         &self.rpc
     }
 
+    /// The key of a wallet with this much for gas, and nothing to do with anybody's bankroll.
+    ///
+    /// # Errors
+    /// The chain says no.
+    pub async fn purse(&self, wei: U256) -> Result<Key, Failure> {
+        let key = Key::random()?;
+        send(&self.rpc, &self.funder, key.address(), wei).await?;
+        Ok(key)
+    }
+
     /// A new player with a wallet, a bankroll in the arena, and a connected client.
     ///
     /// # Errors
@@ -306,6 +316,11 @@ pub async fn newcomer(
 }
 
 impl Dead {
+    /// The dead operator's key, where it is not kept in the server's own folder.
+    pub fn operator(&self) -> Option<&Key> {
+        self.config.operator_key.as_ref()
+    }
+
     /// The server starts again, from what the dead one left, where it was.
     ///
     /// # Errors

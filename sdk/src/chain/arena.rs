@@ -143,7 +143,7 @@ pub struct TxOutcome {
 }
 
 impl TxOutcome {
-    fn of(receipt: Receipt) -> TxOutcome {
+    pub(crate) fn of(receipt: Receipt) -> TxOutcome {
         TxOutcome {
             hash: receipt.transaction_hash,
             gas_used: receipt.gas_used.to(),
@@ -520,7 +520,7 @@ impl<P: Provider> ArenaChain<P> {
         accounts.first().copied().ok_or(CallError::NoAccount)
     }
 
-    pub(super) async fn send(&self, to: Address, data: Vec<u8>, value: U256) -> Result<TxOutcome, CallError> {
+    pub(crate) async fn send(&self, to: Address, data: Vec<u8>, value: U256) -> Result<TxOutcome, CallError> {
         let call = Call { from: Some(self.sender().await?), to: Some(to), data: data.into(), value };
         // A wallet would estimate too, but say less of why it reverts.
         let refused = |error: ProviderError| match Revert::of(&error) {
@@ -569,6 +569,8 @@ impl<P: Provider> Rpc<P> {
     }
 }
 
+/// `OutcomeLib.DISPUTED` of Records.sol: the status of a match that is before the court.
+pub const DISPUTED: u8 = 1;
 /// `OutcomeLib.CONCLUDED` of Records.sol: the status of a match whose outcome is applied.
 pub const CONCLUDED: u8 = 2;
 

@@ -22,8 +22,8 @@ mod rpc;
 mod wallet;
 
 pub use arena::{
-    ArenaChain, ArenaError, ArenaInfo, CONCLUDED, CallError, ChainAccount, PATIENCE, Pool, SignedWithdrawal, TxOutcome,
-    is_concluded, read_arena, read_contract,
+    ArenaChain, ArenaError, ArenaInfo, CONCLUDED, CallError, ChainAccount, DISPUTED, PATIENCE, Pool, SignedWithdrawal,
+    TxOutcome, is_concluded, read_arena, read_contract,
 };
 pub use court::{DisputeUpdate, read_disputes};
 pub use http::{ANSWER_LIMIT, HttpProvider, REQUEST_TIMEOUT};

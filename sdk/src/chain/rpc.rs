@@ -296,6 +296,22 @@ impl<P: Provider> Rpc<P> {
         self.ask("eth_getLogs", json!([filter])).await
     }
 
+    /// The logs of a contract whose first indexed argument is this, in a range of blocks, both ends included.
+    ///
+    /// # Errors
+    /// As [`Rpc::ask`].
+    pub async fn logs_about(
+        &self,
+        of: Address,
+        what: B256,
+        from: u64,
+        to: u64,
+    ) -> Result<Vec<LogEntry>, ProviderError> {
+        let topics = json!([Value::Null, what]);
+        let filter = json!({ "address": of, "topics": topics, "fromBlock": U64::from(from), "toBlock": U64::from(to) });
+        self.ask("eth_getLogs", json!([filter])).await
+    }
+
     /// What to pay.
     ///
     /// # Errors

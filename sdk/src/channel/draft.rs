@@ -6,7 +6,8 @@ use alloy_primitives::B256;
 
 use super::{Channel, ChannelError, Cursor, Effect, Event, Evidence, Fault, HeaderField, Notice};
 use crate::{
-    abi,
+    abi::{self, State},
+    dispute::Shown,
     game::Seat,
     rules::Placed,
     sign::{self, Signature, Signer},
@@ -121,6 +122,55 @@ impl Draft<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// Takes up what a court was shown, as far as it goes on from here and each header is its author's, by a signature on it or
+    /// on a later one (R4.5, R7.3). Branches are the court's business, and so is what the rules forbid and its author signed
+    /// only by what comes after: as evidence of its own it would frame anybody.
+    pub(super) fn shown(&mut self, shown: &[Shown]) -> Result<(), ChannelError> {
+        for (i, Shown { state, action, signatures }) in shown.iter().enumerate() {
+            let at = self.at();
+            if state.turn <= at.state.turn {
+                continue;
+            }
+            let Some(author) = at.state.mover().filter(|_| state.prev == at.hash) else { break };
+            let own = signatures.iter().map(|(_, signature)| *signature).find(|own| self.signed(author, state, own));
+            let signature = own.unwrap_or(Signature::NONE);
+            let turn = Turn { state: state.clone(), action: action.clone(), signature };
+            if own.is_some() {
+                self.turn(turn)?;
+            } else {
+                let next = at.follow(self.channel.id, self.channel.terms(), &*self.channel.rules, &turn);
+                let Some(next) = next.ok().filter(|_| self.acknowledged(author, &shown[i..])) else { break };
+                self.events.push(Event::Turned(turn));
+                self.turned(author, next);
+                self.go_on()?;
+            }
+            if let Some(Event::Faulted(_)) = self.events.last() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this seat signed one of these headers, with all before it linked to the first.
+    fn acknowledged(&self, seat: Seat, shown: &[Shown]) -> bool {
+        let mut prev = None;
+        for Shown { state, signatures, .. } in shown {
+            if prev.is_some_and(|prev| state.prev != prev) {
+                return false;
+            }
+            if signatures.iter().any(|(_, signature)| self.signed(seat, state, signature)) {
+                return true;
+            }
+            prev = Some(state.hash(self.channel.id));
+        }
+        false
+    }
+
+    fn signed(&self, seat: Seat, state: &State, signature: &Signature) -> bool {
+        let digest = abi::digest(&self.channel.separator, state.hash(self.channel.id).0);
+        sign::verify(digest, signature, self.channel.key(seat)).is_ok()
     }
 
     fn turned(&mut self, seat: Seat, at: Cursor) {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Cursor, Proposal};
 use crate::{
+    dispute::Shown,
     game::{Amount, Seat},
     sign::Signature,
     wire::{Arrived, ToServer, Turn},
@@ -94,6 +95,8 @@ pub enum Input {
     Opened(Vec<Signature>),
     /// Another seat's turn.
     Turn(Turn),
+    /// Headers that a court was shown, oldest first, with what is signed of them (R7.3).
+    Shown(Vec<Shown>),
     /// All seats and the operator have signed the final state.
     Final {
         /// The seats', in order.

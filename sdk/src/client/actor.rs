@@ -1,69 +1,122 @@
 //! The task that owns a session: one socket, one store, one step at a time.
 
-use std::{collections::BTreeMap, format, time::Duration};
+use std::{collections::BTreeMap, format, sync::Arc, time::Duration};
 
 use alloc::{string::String, string::ToString, vec::Vec};
-use futures_util::{SinkExt, StreamExt};
 use tokio::{
-    net::TcpStream,
     sync::{broadcast, mpsc, oneshot, watch},
-    time::{Instant, timeout},
-};
-use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream,
-    tungstenite::{
-        self, Message,
-        client::IntoClientRequest,
-        handshake::client::{Request, Response},
-        http::{HeaderValue, header::SEC_WEBSOCKET_PROTOCOL},
-        protocol::WebSocketConfig,
-    },
+    time::Instant,
 };
 
 use super::{
-    Client, ClientConfig, ClientError, ClientEvent, Clock, Command, Link, Match, MatchEvent, OwnChain, Seat, Snapshot,
-    Store,
+    Client, ClientConfig, ClientError, ClientEvent, Clock, Command, Link, Match, MatchEvent, OwnChain, Policy, Seat,
+    Snapshot, Store,
+    advocate::{self, Bench},
+    link::{self, Socket, receive, send},
 };
 use crate::{
     abi::MatchId,
-    chain::{ProviderError, Rpc},
+    chain::{ArenaChain, Provider, ProviderError, Rpc},
     channel::Notice,
     session::{Session, SessionEffect, SessionInput, SessionNotice},
-    wire::{self, About, MAX_FRAME, Refusal, SUBPROTOCOL, ToClient, ToServer, Welcome},
+    sign::Signer,
+    wire::{About, Refusal, ToClient, ToServer, Welcome},
 };
 
-/// How long connecting and the server's first frames may take.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// A sign of life is sent this often ...
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// ... and a server that gave none for this long is gone.
 const SILENCE: Duration = Duration::from_secs(45);
 /// Pauses between attempts to reconnect, doubling from the first to the last.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// How often clocks of matches are looked at.
+const TICK: Duration = Duration::from_secs(1);
 /// Wishes that wait for the task.
 const COMMANDS: usize = 64;
 /// Events that a slow reader of [`Client::events`] may fall behind.
 const EVENTS: usize = 256;
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
-
 pub(super) async fn start<S: Store>(config: ClientConfig<S>) -> Result<Client, ClientError> {
-    let ClientConfig { url, owner, signer, rules, mut store, clock, chain, exposure } = config;
-    let chain = chain.map(|node| OwnChain(Rpc(node)));
-    let mut session = Session::new(owner, signer, rules, store.load()?)?;
-    session.limit_exposure(exposure);
-    let (socket, welcome) = connect(&url, &mut session, &mut store, &clock, chain.as_ref()).await?;
+    let mut known = Known::load(config)?;
+    let (socket, welcome) = known.connect().await?;
+    run(known, Some(socket), welcome).await
+}
 
+pub(super) async fn resume<S: Store>(config: ClientConfig<S>) -> Result<Client, ClientError> {
+    let mut known = Known::load(config)?;
+    match known.connect().await {
+        Ok((socket, welcome)) => run(known, Some(socket), welcome).await,
+        Err(ClientError::Unreachable { .. }) => {
+            let welcome = known.alone().await?;
+            run(known, None, welcome).await
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What a client was given, with its session restored.
+struct Known<S> {
+    url: String,
+    session: Session,
+    store: S,
+    clock: Clock,
+    chain: Option<OwnChain>,
+    wallet: Option<Arc<dyn Provider>>,
+    policy: Policy,
+    signer: Arc<dyn Signer>,
+}
+
+impl<S: Store> Known<S> {
+    fn load(config: ClientConfig<S>) -> Result<Known<S>, ClientError> {
+        let ClientConfig { url, owner, signer, rules, mut store, clock, chain, wallet, policy, exposure } = config;
+        let chain = chain.or_else(|| wallet.clone()).map(|node| OwnChain(Rpc(node)));
+        let mut session = Session::new(owner, signer.clone(), rules, store.load()?)?;
+        session.limit_exposure(exposure);
+        Ok(Known { url, session, store, clock, chain, wallet, policy, signer })
+    }
+
+    async fn connect(&mut self) -> Result<(Socket, Welcome), ClientError> {
+        let socket = link::dial(&self.url).await?;
+        link::log_in(socket, &self.url, &mut self.session, &mut self.store, self.chain.as_ref()).await
+    }
+
+    /// What a server would say first, as far as it is known without one.
+    async fn alone(&mut self) -> Result<Welcome, ClientError> {
+        let server = self.session.server().ok_or(ClientError::Unbound)?;
+        let chain = self.chain.as_ref().ok_or(ClientError::NoWallet)?;
+        let welcome = chain.welcome(server).await?;
+        let settled = chain.statement(&welcome, self.session.account()).await.map_err(ClientError::Chain)?;
+        tell(&mut self.session, SessionInput::OnChain(settled))?;
+        Ok(welcome)
+    }
+
+    async fn bench(&self, welcome: &Welcome) -> Result<Option<Arc<Bench>>, ClientError> {
+        let Some(node) = self.chain.clone() else { return Ok(None) };
+        let provider = self.wallet.clone().unwrap_or_else(|| node.0.0.clone());
+        let arena = ArenaChain::connect(provider, welcome.domain.arena).await.map_err(ClientError::from_arena)?;
+        let (policy, signer, clock) = (self.policy, self.signer.clone(), self.clock.clone());
+        Ok(Some(Arc::new(Bench { node, arena, has_wallet: self.wallet.is_some(), policy, signer, clock })))
+    }
+}
+
+async fn run<S: Store>(known: Known<S>, socket: Option<Socket>, welcome: Welcome) -> Result<Client, ClientError> {
+    let bench = known.bench(&welcome).await?;
+    let Known { url, session, store, clock, chain, .. } = known;
     let (commands, wishes) = mpsc::channel(COMMANDS);
     let (events, _) = broadcast::channel(EVENTS);
-    let (link, links) = watch::channel(Link::Online);
+    let state = if socket.is_some() { Link::Online } else { Link::Offline };
+    let (link, links) = watch::channel(state);
     let client = Client {
         player: session.player(),
         welcome: welcome.clone(),
         commands: commands.clone(),
         events: events.clone(),
         link: links,
+        bench: bench.clone(),
     };
+    if let Some(bench) = bench {
+        tokio::spawn(advocate::run(bench, commands.downgrade(), events.clone()));
+    }
     let mut actor = Actor {
         url,
         session,
@@ -91,112 +144,6 @@ pub(super) async fn start<S: Store>(config: ClientConfig<S>) -> Result<Client, C
     }
     tokio::spawn(async move { actor.run(socket, wishes).await });
     Ok(client)
-}
-
-/// Connects, checks the server, and logs in; what was missed follows.
-async fn connect<S: Store>(
-    url: &str,
-    session: &mut Session,
-    store: &mut S,
-    clock: &Clock,
-    chain: Option<&OwnChain>,
-) -> Result<(Socket, Welcome), ClientError> {
-    let unreachable = |reason: String| ClientError::Unreachable { url: url.to_string(), reason };
-    let not_a_server = || ClientError::NotAServer(url.to_string());
-    let mut request = url.into_client_request().map_err(|error| unreachable(error.to_string()))?;
-    if request.uri().scheme_str() == Some("wss") && !cfg!(feature = "tls") {
-        return Err(ClientError::NoTls { url: url.to_string() });
-    }
-    request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
-    let limits = WebSocketConfig::default().max_message_size(Some(MAX_FRAME)).max_frame_size(Some(MAX_FRAME));
-    let (mut socket, _) = timeout(HANDSHAKE, dial(request, limits))
-        .await
-        .map_err(|_| unreachable("it does not answer".into()))?
-        .map_err(|error| match &error {
-            // What answers, but not as a WebSocket server does. One that is full says so.
-            tungstenite::Error::Http(answer) if !answer.status().is_server_error() => not_a_server(),
-            tungstenite::Error::Protocol(_) | tungstenite::Error::HttpFormat(_) => not_a_server(),
-            _ => unreachable(error.to_string()),
-        })?;
-
-    let welcome = match timeout(HANDSHAKE, receive(&mut socket)).await {
-        Ok(Ok(ToClient::Welcome(welcome))) => welcome,
-        Ok(Ok(ToClient::Refused { refusal, .. })) => return Err(refusal.into()),
-        _ => return Err(not_a_server()),
-    };
-    let (login, record) = session.login(&welcome)?;
-    if let Some(chain) = chain {
-        // Before the account is bound to this server, and before anything that it says of settlements counts.
-        chain.check(&welcome).await?;
-        let settled = chain.statement(&welcome, session.account()).await.map_err(ClientError::Chain)?;
-        tell(session, SessionInput::OnChain(settled))?;
-    }
-    if let Some(record) = record {
-        store.save(Vec::from([record])).await?;
-        session.bind(&welcome);
-    }
-    send(&mut socket, &login).await.map_err(unreachable)?;
-    let ready = match timeout(HANDSHAKE, receive(&mut socket)).await {
-        Ok(Ok(ready @ ToClient::Ready(_))) => ready,
-        Ok(Ok(ToClient::Refused { refusal, .. })) => return Err(refusal.into()),
-        _ => return Err(not_a_server()),
-    };
-    tell(session, SessionInput::Time(clock.now()))?;
-    let step = session.decide(SessionInput::Frame(ready))?;
-    if !step.records().is_empty() {
-        store.save(step.records().to_vec()).await?;
-    }
-    for effect in session.commit(step)? {
-        if let SessionEffect::Send(frame) = effect {
-            send(&mut socket, &frame).await.map_err(unreachable)?;
-        }
-    }
-    Ok((socket, welcome))
-}
-
-#[cfg(not(feature = "tls"))]
-async fn dial(request: Request, limits: WebSocketConfig) -> Result<(Socket, Response), tungstenite::Error> {
-    tokio_tungstenite::connect_async_with_config(request, Some(limits), true).await
-}
-
-/// As `https://` endpoints are connected to: the system says whom to trust. The program's own choice of cryptography counts,
-/// if it made one; rustls refuses to choose where two are linked.
-#[cfg(feature = "tls")]
-async fn dial(request: Request, limits: WebSocketConfig) -> Result<(Socket, Response), tungstenite::Error> {
-    use alloc::{boxed::Box, sync::Arc};
-    use rustls::{
-        ClientConfig,
-        crypto::{CryptoProvider, aws_lc_rs},
-    };
-    use rustls_platform_verifier::BuilderVerifierExt as _;
-    use tokio_tungstenite::{Connector, connect_async_tls_with_config};
-
-    let mut connector = Connector::Plain;
-    if request.uri().scheme_str() == Some("wss") {
-        let chosen = CryptoProvider::get_default().cloned();
-        let provider = chosen.unwrap_or_else(|| Arc::new(aws_lc_rs::default_provider()));
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .and_then(|config| config.with_platform_verifier())
-            .map_err(|error| tungstenite::error::TlsError::Rustls(Box::new(error)))?;
-        connector = Connector::Rustls(Arc::new(config.with_no_client_auth()));
-    }
-    connect_async_tls_with_config(request, Some(limits), true, Some(connector)).await
-}
-
-async fn receive(socket: &mut Socket) -> Result<ToClient, String> {
-    loop {
-        match socket.next().await {
-            Some(Ok(Message::Binary(bytes))) => return wire::decode(&bytes).map_err(|error| error.to_string()),
-            Some(Ok(Message::Close(_))) | None => return Err("the server closed the connection".into()),
-            Some(Ok(_)) => {}
-            Some(Err(error)) => return Err(error.to_string()),
-        }
-    }
-}
-
-async fn send(socket: &mut Socket, frame: &ToServer) -> Result<(), String> {
-    socket.send(Message::Binary(wire::encode(frame).into())).await.map_err(|error| error.to_string())
 }
 
 struct Actor<S> {
@@ -235,24 +182,35 @@ enum End {
 }
 
 impl<S: Store> Actor<S> {
-    async fn run(&mut self, mut socket: Socket, mut wishes: mpsc::Receiver<Command>) {
-        while let End::Lost(reason) = self.converse(&mut socket, &mut wishes).await {
-            self.offline(reason);
-            match self.reconnect(&mut wishes).await {
-                Some(again) => socket = again,
-                None => break,
+    async fn run(&mut self, mut socket: Option<Socket>, mut wishes: mpsc::Receiver<Command>) {
+        loop {
+            let Some(line) = &mut socket else {
+                socket = self.reconnect(&mut wishes).await;
+                if socket.is_none() {
+                    break;
+                }
+                continue;
+            };
+            match self.converse(line, &mut wishes).await {
+                End::Lost(reason) => {
+                    self.offline(reason);
+                    socket = None;
+                }
+                End::Closed => {
+                    let _ = line.close(None).await;
+                    break;
+                }
             }
         }
-        let _ = socket.close(None).await;
         self.link.send_replace(Link::Closed);
     }
 
     /// Serves one connection until it ends.
     async fn converse(&mut self, socket: &mut Socket, wishes: &mut mpsc::Receiver<Command>) -> End {
         let mut heartbeat = tokio::time::interval(HEARTBEAT);
+        let mut tick = tokio::time::interval(TICK);
         let mut heard = Instant::now();
         loop {
-            let silence = self.session.silence_at().map(|at| Duration::from_secs(at.saturating_sub(self.clock.now())));
             let out = tokio::select! {
                 frame = receive(socket) => match frame {
                     Ok(frame) => {
@@ -275,14 +233,18 @@ impl<S: Store> Actor<S> {
                     Some(wish) => self.wish(wish).await,
                     None => return End::Closed,
                 },
+                _ = tick.tick() => match self.session.silence_at() {
+                    Some(at) if at <= self.clock.now() => self.step(SessionInput::Silence).await.unwrap_or_default(),
+                    _ => {
+                        self.time();
+                        Vec::new()
+                    }
+                },
                 _ = heartbeat.tick() => {
                     if heard.elapsed() > SILENCE {
                         return End::Lost("the server is silent".into());
                     }
                     Vec::from([ToServer::Ping])
-                }
-                () = tokio::time::sleep(silence.unwrap_or_default()), if silence.is_some() => {
-                    self.step(SessionInput::Silence).await.unwrap_or_default()
                 }
             };
             for frame in &out {
@@ -295,13 +257,20 @@ impl<S: Store> Actor<S> {
 
     /// Tries until it works; meanwhile moves are signed, stored, and sent when the connection is back.
     async fn reconnect(&mut self, wishes: &mut mpsc::Receiver<Command>) -> Option<Socket> {
+        let mut tick = tokio::time::interval(TICK);
         loop {
-            let retry = tokio::time::sleep(self.pause);
+            // Beside everything else: a host that is gone without a word lets the dialler wait.
+            let (url, pause) = (self.url.clone(), self.pause);
+            let dialling = async {
+                tokio::time::sleep(pause).await;
+                link::dial(&url).await
+            };
             self.pause = (self.pause * 2).min(RETRY.1);
-            tokio::pin!(retry);
-            loop {
+            tokio::pin!(dialling);
+            let dialled = loop {
                 tokio::select! {
-                    () = &mut retry => break,
+                    dialled = &mut dialling => break dialled,
+                    _ = tick.tick() => self.time(),
                     wish = wishes.recv() => match wish? {
                         Command::Close(done) => {
                             let _ = done.send(());
@@ -312,8 +281,12 @@ impl<S: Store> Actor<S> {
                         wish => drop(self.wish(wish).await),
                     },
                 }
-            }
-            match connect(&self.url, &mut self.session, &mut self.store, &self.clock, self.chain.as_ref()).await {
+            };
+            let logged_in = match dialled {
+                Ok(line) => link::log_in(line, &url, &mut self.session, &mut self.store, self.chain.as_ref()).await,
+                Err(error) => Err(error),
+            };
+            match logged_in {
                 Ok((socket, _)) => {
                     self.link.send_replace(Link::Online);
                     let _ = self.events.send(ClientEvent::Link(Link::Online));
@@ -372,6 +345,13 @@ impl<S: Store> Actor<S> {
             }
             Command::Resume(answer) => {
                 let _ = answer.send(core::mem::take(&mut self.resumed));
+                Vec::new()
+            }
+            Command::Tell(event, everybody) => {
+                if let Some((id, event)) = event {
+                    self.match_event(id, event);
+                }
+                let _ = self.events.send(everybody);
                 Vec::new()
             }
             Command::OnChain(seen, frame) => self.on_chain(seen, frame).await,
@@ -464,9 +444,20 @@ impl<S: Store> Actor<S> {
         Ok(out)
     }
 
+    /// Tells the session the time, and the player what that calls for.
+    fn time(&mut self) {
+        let step = self.session.decide(SessionInput::Time(self.clock.now()));
+        // The time is no wish, and nothing comes between deciding and committing.
+        for effect in step.and_then(|step| self.session.commit(step)).unwrap_or_default() {
+            if let SessionEffect::Notify(notice) = effect {
+                self.notify(notice);
+            }
+        }
+    }
+
     /// Decide, store, commit: what may be sent afterwards.
     async fn step(&mut self, input: SessionInput) -> Result<Vec<ToServer>, ClientError> {
-        tell(&mut self.session, SessionInput::Time(self.clock.now()))?;
+        self.time();
         let step = self.session.decide(input)?;
         if !step.records().is_empty() {
             self.store.save(step.records().to_vec()).await?;
@@ -521,7 +512,11 @@ impl<S: Store> Actor<S> {
                 }
             }
             SessionNotice::Refused { about: About::Request(tag), refusal } => self.refused(*tag, refusal),
-            _ => {}
+            notice => {
+                if let Some((id, event)) = MatchEvent::of(notice) {
+                    self.match_event(id, event);
+                }
+            }
         }
         let _ = self.events.send(ClientEvent::Notice(notice));
     }
@@ -535,9 +530,6 @@ impl<S: Store> Actor<S> {
     }
 
     fn match_notice(&mut self, id: MatchId, notice: &Notice) {
-        if let (Some(state), Some(channel)) = (self.matches.get(&id), self.session.channel(id)) {
-            state.snapshot.send_replace(Snapshot::of(channel));
-        }
         if let Some(answer) = self.opening.remove(&id) {
             let result = match notice {
                 Notice::Cancelled => Err(ClientError::Cancelled),
@@ -545,18 +537,14 @@ impl<S: Store> Actor<S> {
             };
             let _ = answer.send(result);
         }
-        let event = match notice {
-            Notice::Opened => MatchEvent::Opened,
-            Notice::Turned { seat, turn } => MatchEvent::Turned { seat: *seat, turn: *turn },
-            Notice::Over { payouts } => MatchEvent::Over { payouts: payouts.clone() },
-            Notice::Concluded => MatchEvent::Concluded,
-            Notice::Faulted(evidence) => MatchEvent::Faulted(evidence.clone()),
-            Notice::Cancelled => MatchEvent::Cancelled,
-            Notice::Void => MatchEvent::Void,
-            Notice::Ruled { payouts } => MatchEvent::Ruled { payouts: payouts.clone() },
-            Notice::Arrived(arrived) => MatchEvent::Arrived(*arrived),
-        };
+        self.match_event(id, notice.clone().into());
+    }
+
+    fn match_event(&mut self, id: MatchId, event: MatchEvent) {
         if let Some(state) = self.matches.get(&id) {
+            if let Some(snapshot) = Snapshot::of(&self.session, id) {
+                state.snapshot.send_replace(snapshot);
+            }
             let _ = state.events.send(event);
         }
     }
@@ -564,7 +552,7 @@ impl<S: Store> Actor<S> {
     fn handle(&mut self, id: MatchId) -> Option<Match> {
         let channel = self.session.channel(id)?;
         let (events, events_in) = mpsc::unbounded_channel();
-        let (snapshot, snapshots) = watch::channel(Snapshot::of(channel));
+        let (snapshot, snapshots) = watch::channel(Snapshot::of(&self.session, id)?);
         let handle = Match {
             id,
             seat: channel.seat(),
@@ -586,7 +574,7 @@ impl<S: Store> Actor<S> {
 }
 
 /// Nothing of it has to be durable.
-fn tell(session: &mut Session, input: SessionInput) -> Result<(), ClientError> {
+pub(super) fn tell(session: &mut Session, input: SessionInput) -> Result<(), ClientError> {
     let step = session.decide(input)?;
     session.commit(step)?;
     Ok(())

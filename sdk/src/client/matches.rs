@@ -9,10 +9,11 @@ use super::{ClientError, Command};
 use crate::{
     abi::{MatchId, MatchTerms, State},
     account::Player,
-    channel::{Channel, Evidence, Status},
+    channel::{Channel, Evidence, Notice, Status},
+    dispute::Motion,
     game::{Amount, Game, Seat},
     rules::{self, Placed, Rules, RulesError},
-    session::{SessionError, SessionInput},
+    session::{Countdown, Hearing, Session, SessionError, SessionInput, SessionNotice},
     transcript::{Recording, Transcript},
     wire::Arrived,
 };
@@ -43,6 +44,69 @@ pub enum MatchEvent {
     Cancelled,
     /// The match passed its expiry without a result: it is void, stakes are back.
     Void,
+    /// Half of this player's own clock is used. From `until` on, in Unix seconds by this client's clock, the others may go to court.
+    Hurry {
+        /// The turn that is due.
+        turn: u32,
+        /// When the clock has run out.
+        until: u64,
+    },
+    /// Another seat has used half of its clock.
+    Silent {
+        /// Who; `None` where the match is over, and signatures under its result are missing.
+        seat: Option<Seat>,
+        /// The turn that is due.
+        turn: u32,
+        /// When the clock has run out.
+        until: u64,
+    },
+    /// A clock has run out, this player's own or another seat's: the match may go to court.
+    Overdue {
+        /// Whose.
+        seat: Option<Seat>,
+        /// The turn that is due.
+        turn: u32,
+    },
+    /// The match is in dispute on the chain.
+    Disputed {
+        /// The newest turn that was shown there.
+        turn: u32,
+        /// Who has to answer; `None` where that turn is the last.
+        mover: Option<Seat>,
+        /// Until when, in the chain's Unix seconds.
+        until: u64,
+    },
+    /// Something newer was shown to the court.
+    Answered {
+        /// The newest turn now.
+        turn: u32,
+        /// Who has to answer next.
+        mover: Option<Seat>,
+        /// Until when, in the chain's Unix seconds.
+        until: u64,
+    },
+    /// A turn that was shown to the court is said to be illegal, and is before the arbiters.
+    Contested {
+        /// Until when they have, in the chain's Unix seconds.
+        until: u64,
+    },
+    /// The court has found a seat guilty of foul play in the turn after this one: unless something agreed and newer is shown, the
+    /// match ends as if that seat had never acted.
+    Closed {
+        /// The last turn that counts.
+        turn: u32,
+        /// Who.
+        guilty: Option<Seat>,
+        /// Until when, in the chain's Unix seconds.
+        until: u64,
+    },
+    /// The dispute is gone again: the chain was reorganised.
+    Undisputed,
+    /// This client went to court by itself.
+    Pleaded {
+        /// What it did.
+        motion: Motion,
+    },
     /// A dispute has ended on the chain, with this outcome.
     Ruled {
         /// What each seat gets.
@@ -58,6 +122,47 @@ pub enum MatchEvent {
     },
 }
 
+impl From<Notice> for MatchEvent {
+    fn from(notice: Notice) -> MatchEvent {
+        match notice {
+            Notice::Opened => MatchEvent::Opened,
+            Notice::Turned { seat, turn } => MatchEvent::Turned { seat, turn },
+            Notice::Over { payouts } => MatchEvent::Over { payouts },
+            Notice::Concluded => MatchEvent::Concluded,
+            Notice::Faulted(evidence) => MatchEvent::Faulted(evidence),
+            Notice::Cancelled => MatchEvent::Cancelled,
+            Notice::Void => MatchEvent::Void,
+            Notice::Ruled { payouts } => MatchEvent::Ruled { payouts },
+            Notice::Arrived(arrived) => MatchEvent::Arrived(arrived),
+        }
+    }
+}
+
+impl MatchEvent {
+    /// What a session's notice of a clock or a court says of which match.
+    pub(super) fn of(notice: &SessionNotice) -> Option<(MatchId, MatchEvent)> {
+        Some(match *notice {
+            SessionNotice::Hurry { match_id, turn, until } => (match_id, MatchEvent::Hurry { turn, until }),
+            SessionNotice::Silent { match_id, seat, turn, until } => {
+                (match_id, MatchEvent::Silent { seat, turn, until })
+            }
+            SessionNotice::Overdue { match_id, seat, turn } => (match_id, MatchEvent::Overdue { seat, turn }),
+            SessionNotice::Disputed { match_id, turn, mover, until } => {
+                (match_id, MatchEvent::Disputed { turn, mover, until })
+            }
+            SessionNotice::Answered { match_id, turn, mover, until } => {
+                (match_id, MatchEvent::Answered { turn, mover, until })
+            }
+            SessionNotice::Contested { match_id, until } => (match_id, MatchEvent::Contested { until }),
+            SessionNotice::Closed { match_id, turn, guilty, until } => {
+                (match_id, MatchEvent::Closed { turn, guilty, until })
+            }
+            SessionNotice::Undisputed { match_id } => (match_id, MatchEvent::Undisputed),
+            _ => return None,
+        })
+    }
+}
+
 /// Where a match stands.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
@@ -67,11 +172,18 @@ pub struct Snapshot {
     pub placed: Placed,
     /// What is waited for.
     pub status: Status,
+    /// Whose clock runs, since when and until when; `None` where nobody's does.
+    pub clock: Option<Countdown>,
+    /// What the court waits for, if the match is in dispute.
+    pub hearing: Option<Hearing>,
 }
 
 impl Snapshot {
-    pub(super) fn of(channel: &Channel) -> Snapshot {
-        Snapshot { state: channel.state().clone(), placed: channel.placed().clone(), status: channel.status() }
+    pub(super) fn of(session: &Session, id: MatchId) -> Option<Snapshot> {
+        let channel = session.channel(id)?;
+        let (clock, hearing) = (session.countdown(id), session.hearing(id));
+        let (state, placed) = (channel.state().clone(), channel.placed().clone());
+        Some(Snapshot { state, placed, status: channel.status(), clock, hearing })
     }
 }
 

@@ -6,7 +6,7 @@ use alloc::{string::String, vec::Vec};
 use alloy_primitives::hex;
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 
-use crate::session::Record;
+use crate::{abi::MatchId, session::Record};
 
 /// Keeps a session's records. What is saved survives a crash of the process, and of the machine where the store says so.
 pub trait Store: Send + 'static {
@@ -127,6 +127,7 @@ fn write(database: &Database, records: &[Record], first: u64) -> Result<(), Stor
                 }
                 let events = postcard::to_allocvec(&events).map_err(io)?;
                 history.insert(match_id.0.as_slice(), &events[..]).map_err(io)?;
+                table.remove(&clock_key(*match_id)[..]).map_err(io)?;
                 continue;
             }
             let value = postcard::to_allocvec(record).map_err(io)?;
@@ -146,7 +147,12 @@ fn key(record: &Record, counter: u64) -> Vec<u8> {
         Record::Opponent(pair) => [b"d", pair.player.account().0.as_slice()].concat(),
         Record::Channel { match_id, .. } => match_key(match_id.0, counter),
         Record::Settled { match_id } => [b"s", match_id.0.as_slice()].concat(),
+        Record::Clock { match_id, .. } => clock_key(*match_id),
     }
+}
+
+fn clock_key(match_id: MatchId) -> Vec<u8> {
+    [b"t", match_id.0.as_slice()].concat()
 }
 
 fn match_key(match_id: alloy_primitives::B256, counter: u64) -> Vec<u8> {

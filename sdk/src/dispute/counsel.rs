@@ -308,7 +308,8 @@ impl<'a> Counsel<'a> {
                 self.plea(Motion::Contest { turn, bonded }, key, &call)
             }
             Foul::Forked { .. } => {
-                let Turn { state, signature, .. } = self.signed.turns.get(turn as usize - 1)?;
+                let held = self.signed.turns.get(turn as usize - 1);
+                let Turn { state, signature, .. } = held.filter(|held| held.signature != Signature::NONE)?;
                 let call = Court::equivocateCall {
                     terms,
                     docket: docket_given,

@@ -1,5 +1,6 @@
 //! What a court knows of a dispute.
 
+use alloy_primitives::{FixedBytes, keccak256};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -31,6 +32,12 @@ pub enum Phase {
 }
 
 impl Docket {
+    /// What the arena keeps of it in the match's own slot.
+    pub fn hash(&self) -> FixedBytes<29> {
+        let words = [&self.top.0[..], &self.brief, &self.acks, &self.spent].concat();
+        FixedBytes::from_slice(&keccak256(words)[..29])
+    }
+
     /// The newest header that was shown; zero while nothing was.
     pub fn top(&self) -> StateHash {
         self.top

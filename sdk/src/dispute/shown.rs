@@ -67,7 +67,7 @@ impl<'a> Replay<'a> {
     /// # Errors
     /// What its author broke; the replay stays where it is.
     pub fn follow(&mut self, state: &State, action: &[u8]) -> Result<(), Fault> {
-        let turn = Turn { state: state.clone(), action: action.to_vec(), signature: Signature([0; 64]) };
+        let turn = Turn { state: state.clone(), action: action.to_vec(), signature: Signature::NONE };
         self.at = self.at.follow(self.id, self.terms, self.rules, &turn)?;
         Ok(())
     }

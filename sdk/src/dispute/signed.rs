@@ -104,7 +104,7 @@ impl Signed<'_> {
     /// The newest agreed header and everything above it, with all seats' signatures (R7.3): what opens a dispute, and
     /// what answers any that is older.
     pub fn evidence(&self) -> Court::Evidence {
-        let mut top = self.top();
+        let mut top = self.whole(self.top());
         loop {
             let newest = self.newest_up_to(top);
             let base = newest.iter().map(|newest| newest.turn).min().unwrap_or(0);
@@ -112,7 +112,7 @@ impl Signed<'_> {
                 return self.between(base, top, newest.into_iter().map(Some));
             }
             // What is left out is not cited either, and may have been what made the base agreed.
-            top = base + MAX_HEADERS as u32;
+            top = self.whole(base + MAX_HEADERS as u32);
         }
     }
 
@@ -120,7 +120,7 @@ impl Signed<'_> {
     /// top is on another branch.
     pub fn answer(&self, docket: &Docket) -> Option<Court::Evidence> {
         let base = docket.turn();
-        if self.top() <= base || self.header(base)?.hash(self.id) != docket.top() {
+        if self.reach(base) <= base || self.header(base)?.hash(self.id) != docket.top() {
             return None;
         }
         Some(self.above(base))
@@ -128,9 +128,14 @@ impl Signed<'_> {
 
     /// The headers above this turn, with their authors' signatures.
     pub(crate) fn above(&self, base: u32) -> Court::Evidence {
-        let top = self.top().min(base + MAX_HEADERS as u32);
+        let top = self.reach(base).max(base);
         let newest = self.newest_up_to(top).into_iter().map(|newest| Some(newest).filter(|newest| newest.turn > base));
         self.between(base, top, newest)
+    }
+
+    /// The newest turn that can be shown on top of this one.
+    fn reach(&self, base: u32) -> u32 {
+        self.whole(self.top().min(base + MAX_HEADERS as u32))
     }
 
     /// A header by its turn.
@@ -151,12 +156,18 @@ impl Signed<'_> {
         self.turns.len() as u32
     }
 
+    fn whole(&self, top: u32) -> u32 {
+        whole(self.opening.len(), self.start.mover(), &self.turns[..top as usize])
+    }
+
     fn newest_up_to(&self, top: u32) -> Vec<Newest> {
         let opening = self.opening.iter().map(|signature| Newest { turn: 0, signature: *signature });
         let mut newest: Vec<Newest> = opening.collect();
         let mut author = self.start.mover();
         for turn in self.turns.iter().take(top as usize) {
-            if let Some(newest) = author.and_then(|seat| newest.get_mut(seat.index())) {
+            if let Some(newest) = author.and_then(|seat| newest.get_mut(seat.index()))
+                && turn.signature != Signature::NONE
+            {
                 *newest = Newest { turn: turn.state.turn, signature: turn.signature };
             }
             author = turn.state.mover();
@@ -187,11 +198,33 @@ impl Signed<'_> {
 /// The newest turn that each of `seats` has signed, or one above it (R5.8), where `first` makes the first turn.
 pub(crate) fn agreed(seats: usize, first: Option<Seat>, turns: &[Turn]) -> u32 {
     let (mut newest, mut author) = (alloc::vec![0; seats], first);
-    for turn in turns {
-        if let Some(newest) = author.and_then(|seat| newest.get_mut(seat.index())) {
+    for turn in &turns[..whole(seats, first, turns) as usize] {
+        if let Some(newest) = author.and_then(|seat| newest.get_mut(seat.index()))
+            && turn.signature != Signature::NONE
+        {
             *newest = turn.state.turn;
         }
         author = turn.state.mover();
     }
     newest.into_iter().min().unwrap_or(0)
+}
+
+/// The newest turn with which every header is its author's, by a signature on it or on a later one (R7.3): turns that a court was
+/// shown may lack their own.
+fn whole(seats: usize, first: Option<Seat>, turns: &[Turn]) -> u32 {
+    let mut top = turns.len();
+    loop {
+        let mut unsigned: Vec<Option<usize>> = alloc::vec![None; seats];
+        let mut author = first;
+        for (below, turn) in turns[..top].iter().enumerate() {
+            if let Some(first) = author.and_then(|seat| unsigned.get_mut(seat.index())) {
+                *first = if turn.signature == Signature::NONE { first.or(Some(below)) } else { None };
+            }
+            author = turn.state.mover();
+        }
+        match unsigned.into_iter().flatten().min() {
+            None => return top as u32,
+            Some(below) => top = below,
+        }
+    }
 }

@@ -5,10 +5,14 @@ use alloc::vec::Vec;
 use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
 
-use super::{Server, Waiting, Wanted};
+use super::{
+    Server, Waiting, Wanted,
+    clock::{self, Clock, Hearing},
+};
 use crate::{
     abi::{MatchId, Statement, Withdrawal},
     channel::{self, Channel, Effect as ChannelEffect, Step},
+    dispute::{Docket, Shown},
     game::{Amount, Seat},
     rules::RulesId,
     sign::Signature,
@@ -46,6 +50,10 @@ pub enum SessionInput {
     OnChain(Statement),
     /// A chain that the player trusts has applied this outcome of a match.
     Outcome { match_id: MatchId, payouts: Vec<Amount> },
+    /// What the court of such a chain knows of a match; `None`: it is in no dispute.
+    Docket { match_id: MatchId, docket: Option<Docket> },
+    /// What was shown to that court, oldest first (R7.2).
+    Shown { match_id: MatchId, shown: Vec<Shown> },
     /// Some time has passed: asks for receipts where another seat lets a match wait. See
     /// [`Session::silence_at`](super::Session::silence_at).
     Silence,
@@ -68,6 +76,8 @@ pub enum Record {
     Opponent(Pair),
     /// A match is settled on the chain at depth: its records may be dropped.
     Settled { match_id: MatchId },
+    /// When a match's newest turn came here, in Unix seconds: the clock runs from then.
+    Clock { match_id: MatchId, turn: u32, since: u64 },
 }
 
 /// What to do once a step is durable.
@@ -109,8 +119,23 @@ pub enum SessionNotice {
     Account { tag: u32, account: AccountView },
     /// A settled result.
     Proof { tag: u32, batch: u32, result: ResultLeaf, path: Vec<B256> },
+    /// Half of the player's own clock is used; from `until` on the others may go to court.
+    Hurry { match_id: MatchId, turn: u32, until: u64 },
+    /// Another seat has used half of its clock; `None`: signatures under the result are missing.
+    Silent { match_id: MatchId, seat: Option<Seat>, turn: u32, until: u64 },
+    /// A clock has run out, this player's own or another seat's.
+    Overdue { match_id: MatchId, seat: Option<Seat>, turn: u32 },
     /// A match is in dispute on the chain: the seat has to answer until then, in the chain's Unix seconds.
     Disputed { match_id: MatchId, turn: u32, mover: Option<Seat>, until: u64 },
+    /// Something newer was shown to the court, and the next seat has to answer.
+    Answered { match_id: MatchId, turn: u32, mover: Option<Seat>, until: u64 },
+    /// A header that was shown is said to be illegal; the arbiters have until then.
+    Contested { match_id: MatchId, until: u64 },
+    /// A seat was proved to have played foul in the turn after this one; unless something agreed and newer is shown until then, it
+    /// counts as having never acted.
+    Closed { match_id: MatchId, turn: u32, guilty: Option<Seat>, until: u64 },
+    /// The chain took a dispute back: it was reorganised.
+    Undisputed { match_id: MatchId },
     /// The server said no.
     Refused { about: About, refusal: Refusal },
 }
@@ -138,12 +163,13 @@ pub(super) enum Change {
     Waiting(u32, Waiting),
     Seated(u32, TableId),
     Gone(u32),
-    Asked(MatchId),
     Connected,
     View(AccountView),
     Floor(u32),
     Now(u64),
     OnChain(Statement),
+    Clock(MatchId, Clock),
+    Heard(MatchId, Option<Hearing>),
 }
 
 impl SessionStep {
@@ -160,7 +186,8 @@ impl SessionStep {
         self.effects.push(SessionEffect::Notify(notice));
     }
 
-    pub(super) fn remember_events(&mut self, match_id: MatchId, step: &Step) {
+    pub(super) fn remember_events(&mut self, match_id: MatchId, step: &Step, now: u64) {
         self.records.extend(step.events().iter().map(|event| Record::Channel { match_id, event: event.clone() }));
+        self.records.extend(clock::begins(match_id, step, now));
     }
 }

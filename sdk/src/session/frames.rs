@@ -6,6 +6,7 @@ use alloy_primitives::{B256, keccak256};
 
 use super::{
     LONGEST_MATCH, Record, Session, SessionError, SessionNotice, SessionStep, Signed, Waiting, Wanted,
+    clock::Hearing,
     event::{Change, ChannelChange},
 };
 use crate::{
@@ -131,9 +132,7 @@ impl Session {
                 step.notify(SessionNotice::Refused { about, refusal });
             }
             ToClient::Disputed { match_id, turn, mover, until } => {
-                let asked = self.channels.get(&match_id).and_then(|channel| self.ask_arrivals(channel));
-                asked.into_iter().for_each(|frame| step.send(frame));
-                step.notify(SessionNotice::Disputed { match_id, turn, mover, until });
+                self.hear(match_id, Some(Hearing { turn, mover, until, phase: None }), &mut step);
             }
             ToClient::Ruled { match_id, payouts } => return self.ruled(match_id, payouts),
             // Of a match that is settled by now they are of no use any more.
@@ -230,7 +229,7 @@ impl Session {
         };
         let (channel, channel_step) = Channel::propose(proposal, rules, &*self.signer)?;
         let mut step = SessionStep::default();
-        step.remember_events(id, &channel_step);
+        step.remember_events(id, &channel_step, self.now);
         step.changes.push(Change::Gone(*tag));
         step.notify(SessionNotice::Matched { tag: *tag, match_id: id });
         step.channel = Some(ChannelChange::New(channel, channel_step));
@@ -253,7 +252,7 @@ impl Session {
         let channel = self.channels.get(&match_id).ok_or(SessionError::UnknownMatch(match_id))?;
         let channel_step = channel.decide(input, &*self.signer)?;
         let mut step = SessionStep::default();
-        step.remember_events(match_id, &channel_step);
+        step.remember_events(match_id, &channel_step, self.now);
         step.channel = Some(ChannelChange::Step(match_id, channel_step));
         Ok(step)
     }
@@ -264,7 +263,7 @@ impl Session {
         let (mut ahead, mut step, mut effects) = (channel.clone(), SessionStep::default(), Vec::new());
         for turn in turns {
             let channel_step = ahead.decide(Input::Turn(turn), &*self.signer)?;
-            step.remember_events(match_id, &channel_step);
+            step.remember_events(match_id, &channel_step, self.now);
             effects.extend(ahead.commit(channel_step)?);
         }
         step.channel = Some(ChannelChange::Several(match_id, ahead, effects));

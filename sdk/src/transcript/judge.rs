@@ -136,7 +136,8 @@ pub enum TranscriptError {
 /// Replays a transcript: who won, who broke which rule, or who holds the match. Pure; anybody can check an arbiter with it.
 ///
 /// A turn counts as its author's only with the author's signature, as the move that was signed, and on top of the turn
-/// before it, so nobody can be framed by what is left out or put in.
+/// before it, so nobody can be framed by what is left out or put in. One that came from a court may have the signature on a
+/// later header only, which names this one (R4.5, R7.3).
 ///
 /// # Errors
 /// The transcript proves nothing.
@@ -166,17 +167,27 @@ pub fn judge(transcript: &Transcript, rules: &Arc<dyn Rules>) -> Result<Verdict,
     let first = state.mover();
     let mut at = Cursor { state, hash, placed };
     let (mut guilty, mut parent, mut headers) = (None, None, Vec::from([hash]));
+    // Turns that nobody vouches for so far.
+    let mut unsigned: Vec<(Seat, u32)> = Vec::new();
     for turn in &transcript.turns {
         let last = at.state.turn;
         let (Some(seat), None) = (at.state.mover(), &guilty) else {
             return Err(TranscriptError::TrailingTurns(last));
         };
-        file.by_author(turn, seat, last + 1)?;
+        let signed = turn.signature != Signature::NONE;
+        if signed {
+            file.by_author(turn, seat, last + 1)?;
+        }
         if turn.state.turn != last + 1 || turn.state.prev != at.hash {
             return Err(TranscriptError::Unlinked { turn: last + 1 });
         }
         if turn.state.action != keccak256(&turn.action) {
             return Err(TranscriptError::OtherMove { turn: last + 1 });
+        }
+        if signed {
+            unsigned.retain(|(author, _)| *author != seat);
+        } else {
+            unsigned.push((seat, last + 1));
         }
         headers.push(turn.state.hash(id));
         if transcript.fork.as_ref().is_some_and(|fork| fork.state.turn == last + 1) {
@@ -196,6 +207,11 @@ pub fn judge(transcript: &Transcript, rules: &Arc<dyn Rules>) -> Result<Verdict,
     let concluded = !transcript.conclusion.is_empty();
     if concluded {
         file.by_all("the final state", file.digest(at.hash.0), &transcript.conclusion, true)?;
+        unsigned.retain(|(_, turn)| *turn > at.state.turn);
+    }
+    if let Some((seat, turn)) = unsigned.first() {
+        let who = alloc::format!("{seat}, turn {turn}");
+        return Err(TranscriptError::Signature { what: "a turn", who, error: sign::SignatureError::Malformed });
     }
     file.arrivals(&headers)?;
     let since = transcript.arrivals.iter().find(|arrived| arrived.turn == at.state.turn).copied();
