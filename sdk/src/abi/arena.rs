@@ -92,6 +92,7 @@ mod interface {
             function contest(Arena.Match terms, Docket docket, Arena.State[] trail, bytes position, bytes action)
                 external payable;
             function rule(Arena.Match terms, Docket docket, Arena.State[] trail, bool legal, bytes signatures) external;
+            function testify(bytes32 id, bytes32 top, bool legal, bytes signature) external;
             function equivocate(
                 Arena.Match terms, Docket docket, Arena.State[] trail, Arena.State other, address owner, bytes signature
             ) external;
@@ -111,6 +112,7 @@ mod interface {
             event Closed(bytes32 indexed matchId, Docket docket);
             event Contested(bytes32 indexed matchId, address indexed contester, Docket docket);
             event Upheld(bytes32 indexed matchId, Docket docket);
+            event Testified(bytes32 indexed matchId, address indexed arbiter, bytes32 top, bool legal, bytes signature);
             event Doubted(bytes32 indexed matchId, Docket docket);
             event Finalized(bytes32 indexed matchId, bool stakesBack);
             event BondReturned(bytes32 indexed matchId, address indexed contester);
@@ -122,11 +124,13 @@ mod interface {
 
 pub use interface::{Arena, Court};
 
-use alloy_primitives::{Address, Bytes};
+use alloy_primitives::{Address, Bytes, aliases::U96};
 
 use crate::{
     abi::{MatchTerms, State},
-    game::Seat,
+    account::AccountId,
+    game::{Amount, Seat},
+    rules::RulesId,
     sign::Signature,
 };
 
@@ -143,6 +147,27 @@ impl From<&MatchTerms> for Arena::Match {
             maxTurns: terms.max_turns,
             chainTime: terms.chain_time,
             openBy: terms.open_by,
+            expiry: terms.expiry,
+            seeds: terms.seeds.clone(),
+            start: terms.start,
+            salt: terms.salt,
+        }
+    }
+}
+
+impl From<&Arena::Match> for MatchTerms {
+    fn from(terms: &Arena::Match) -> MatchTerms {
+        MatchTerms {
+            seats: terms.seats.iter().map(|seat| AccountId(*seat)).collect(),
+            indexes: terms.indexes.clone(),
+            stakes: terms.stakes.iter().map(amount).collect(),
+            rules: RulesId(terms.rules),
+            budget: terms.budget,
+            referee: terms.referee,
+            clock: terms.clock,
+            max_turns: terms.maxTurns,
+            chain_time: terms.chainTime,
+            open_by: terms.openBy,
             expiry: terms.expiry,
             seeds: terms.seeds.clone(),
             start: terms.start,
@@ -173,18 +198,19 @@ fn concat(signatures: &[Signature]) -> Bytes {
 
 impl From<&Arena::State> for State {
     fn from(state: &Arena::State) -> State {
-        let payout = |payout: &alloy_primitives::aliases::U96| {
-            crate::game::Amount::new(payout.to()).expect("96 bits fit an amount")
-        };
         State {
             turn: state.turn,
             prev: super::StateHash(state.prev),
             action: state.r#move,
             board: state.board,
             mover: state.mover,
-            payouts: state.payouts.iter().map(payout).collect(),
+            payouts: state.payouts.iter().map(amount).collect(),
         }
     }
+}
+
+fn amount(units: &U96) -> Amount {
+    Amount::new(units.to()).expect("96 bits fit an amount")
 }
 
 impl From<&State> for Arena::State {
@@ -200,8 +226,8 @@ impl From<&State> for Arena::State {
     }
 }
 
-impl From<crate::game::Amount> for alloy_primitives::aliases::U96 {
-    fn from(amount: crate::game::Amount) -> Self {
+impl From<Amount> for U96 {
+    fn from(amount: Amount) -> Self {
         Self::from(amount.units())
     }
 }

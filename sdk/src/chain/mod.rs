@@ -25,7 +25,7 @@ pub use arena::{
     ArenaChain, ArenaError, ArenaInfo, CONCLUDED, CallError, ChainAccount, PATIENCE, Pool, SignedWithdrawal, TxOutcome,
     is_concluded, read_arena, read_contract,
 };
-pub use court::{DisputeUpdate, read_disputes};
+pub use court::{DisputeUpdate, read_disputes, read_testimonies};
 pub use http::{ANSWER_LIMIT, HttpProvider, REQUEST_TIMEOUT};
 pub use provider::{Answer, Provider, ProviderError};
 pub use revert::{ContractError, CourtError, Revert};
