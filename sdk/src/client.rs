@@ -26,6 +26,7 @@ mod actor;
 mod matches;
 mod own_chain;
 mod store;
+mod towers;
 
 use std::{
     boxed::Box,
@@ -43,6 +44,7 @@ use own_chain::OwnChain;
 
 pub use matches::{GameMatch, Match, MatchEvent, Snapshot};
 pub use store::{MemoryStore, RedbStore, Store, StoreError};
+pub use towers::{TowerError, TowerState, Watchtower};
 
 pub use crate::chain::SignedWithdrawal;
 use crate::{
@@ -75,6 +77,8 @@ pub struct ClientConfig<S> {
     pub chain: Option<Arc<dyn Provider>>,
     /// No seat is taken while the operator owes this account so much that no batch has settled (section 1).
     pub exposure: Amount,
+    /// Watchtowers that are told of every turn, for when this player is away: the URLs of their HTTP.
+    pub towers: Vec<String>,
 }
 
 impl<S> ClientConfig<S> {
@@ -87,13 +91,19 @@ impl<S> ClientConfig<S> {
         store: S,
     ) -> ClientConfig<S> {
         let (url, signer) = (url.into(), Arc::new(signer));
-        let (clock, chain, exposure) = (Clock::default(), None, Amount::MAX);
-        ClientConfig { url, owner, signer, rules, store, clock, chain, exposure }
+        let (clock, chain, exposure, towers) = (Clock::default(), None, Amount::MAX, Vec::new());
+        ClientConfig { url, owner, signer, rules, store, clock, chain, exposure, towers }
     }
 
     /// The same with a node of one's own.
     pub fn with_chain(mut self, node: impl Provider + 'static) -> ClientConfig<S> {
         self.chain = Some(Arc::new(node));
+        self
+    }
+
+    /// The same with watchtowers. They need no trust: a match is entrusted to all of them, and one that is awake is enough.
+    pub fn with_towers(mut self, urls: impl IntoIterator<Item = impl Into<String>>) -> ClientConfig<S> {
+        self.towers.extend(urls.into_iter().map(Into::into));
         self
     }
 
@@ -165,6 +175,13 @@ pub enum ClientEvent {
     Suspicious(String),
     /// What the server sent could not be stored, so it has not happened; the client reconnects until it can be.
     NotStored(StoreError),
+    /// How a watchtower fares, where that changed. Play does not wait for any.
+    Tower {
+        /// The tower, as it was configured.
+        url: String,
+        /// How it fares.
+        state: TowerState,
+    },
 }
 
 /// A table for so many, at this stake.
@@ -247,6 +264,9 @@ pub enum ClientError {
     /// The client's own node knows another arena there than the server describes, or none.
     #[error("the arena is not what the server says: {0}; do not deposit")]
     OtherArena(String),
+    /// A watchtower's address is none.
+    #[error(transparent)]
+    Tower(#[from] TowerError),
     /// The match was never opened; stakes are back.
     #[error("the match was never opened; stakes are back")]
     Cancelled,

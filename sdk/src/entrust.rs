@@ -13,8 +13,9 @@ use alloy_primitives::Address;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    abi::{MatchId, State},
+    abi::{MatchId, State, StateHash},
     account::AccountId,
+    dispute::{Dispute, Phase},
     game::Seat,
     sign::Signature,
     transcript::Transcript,
@@ -97,6 +98,85 @@ pub enum Held {
     },
 }
 
+/// A dispute that is open on the chain, as a server, a tower or an arbiter sees it: an entry of the answer to `GET /disputes`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct OpenDispute {
+    /// The match.
+    pub match_id: MatchId,
+    /// How far it is.
+    pub phase: String,
+    /// The newest turn shown.
+    pub turn: u32,
+    /// Who has to answer it; `None` where it is final.
+    pub mover: Option<Seat>,
+    /// The turn of the header that is before the arbiters.
+    pub contested: Option<u32>,
+    /// When the running window opened, in the chain's Unix seconds.
+    pub since: u64,
+    /// Its last second.
+    pub until: u64,
+    /// The newest turn that is held here; `None`: nothing of the match is.
+    pub held: Option<u32>,
+    /// What was submitted here about it.
+    pub submitted: Vec<Submitted>,
+    /// What arbiters have said on the chain.
+    pub testimonies: Vec<Said>,
+    /// How this arbiter has ruled on the contested header; `None`: it has not, or is none.
+    pub verdict: Option<bool>,
+}
+
+impl OpenDispute {
+    /// What a docket says, and who said what about it; the rest is for whoever knows it to fill in.
+    pub fn of(match_id: MatchId, dispute: &Dispute) -> OpenDispute {
+        let docket = dispute.docket();
+        let phase = match docket.phase() {
+            Phase::Open => "open",
+            Phase::Contested => "contested",
+            Phase::Closed => "closed",
+            Phase::Doubted => "doubted",
+        };
+        let said = dispute.testimonies().map(|said| Said {
+            arbiter: said.arbiter,
+            header: said.ruling.top,
+            legal: said.ruling.legal,
+        });
+        OpenDispute {
+            match_id,
+            phase: phase.into(),
+            turn: docket.turn(),
+            mover: docket.mover(),
+            contested: docket.contested(),
+            since: docket.since(),
+            until: docket.until(),
+            held: None,
+            submitted: Vec::new(),
+            testimonies: said.collect(),
+            verdict: None,
+        }
+    }
+}
+
+/// What was submitted about a dispute.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Submitted {
+    /// What it was.
+    pub what: String,
+    /// What the chain made of it: `on its way`, `done`, or why it was refused.
+    pub answer: String,
+}
+
+/// What an arbiter said of a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// Who.
+    pub arbiter: Address,
+    /// Struct hash of the header.
+    pub header: StateHash,
+    /// Whether it is what the rules make of its parent and its move.
+    pub legal: bool,
+}
+
 /// Why a tower does not take something. Nothing of the request was kept, but for turns before the one that is named.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "error", rename_all = "snake_case")]
@@ -160,7 +240,9 @@ pub enum EntrustError {
         reason: String,
     },
     /// Another header for a turn that is held already, and no proof that everybody went on with this one.
-    #[error("{seat} has signed two headers for turn {turn}; send it again once every seat has signed it or one above it")]
+    #[error(
+        "{seat} has signed two headers for turn {turn}; send it again once every seat has signed it or one above it"
+    )]
     Forked {
         /// The turn.
         turn: u32,

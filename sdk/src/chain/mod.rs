@@ -27,6 +27,7 @@ pub use arena::{
 };
 pub use court::{DisputeUpdate, read_disputes, read_testimonies};
 pub use http::{ANSWER_LIMIT, HttpProvider, REQUEST_TIMEOUT};
+pub(crate) use http::{cause, endpoint};
 pub use provider::{Answer, Provider, ProviderError};
 pub use revert::{ContractError, CourtError, Revert};
 pub use rpc::{Block, BlockId, Call, Fees, LogEntry, Receipt, Rpc, SentTransaction};

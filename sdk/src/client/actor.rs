@@ -22,7 +22,8 @@ use tokio_tungstenite::{
 
 use super::{
     Client, ClientConfig, ClientError, ClientEvent, Clock, Command, Link, Match, MatchEvent, OwnChain, Seat, Snapshot,
-    Store,
+    Store, Watchtower,
+    towers::{Changed, Towers},
 };
 use crate::{
     abi::MatchId,
@@ -48,7 +49,9 @@ const EVENTS: usize = 256;
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 pub(super) async fn start<S: Store>(config: ClientConfig<S>) -> Result<Client, ClientError> {
-    let ClientConfig { url, owner, signer, rules, mut store, clock, chain, exposure } = config;
+    let ClientConfig { url, owner, signer, rules, mut store, clock, chain, exposure, towers } = config;
+    let towers = towers.into_iter().map(|url| Watchtower::new(&url).map(|tower| (url, tower)));
+    let towers = towers.collect::<Result<Vec<_>, _>>()?;
     let chain = chain.map(|node| OwnChain(Rpc(node)));
     let mut session = Session::new(owner, signer, rules, store.load()?)?;
     session.limit_exposure(exposure);
@@ -65,6 +68,7 @@ pub(super) async fn start<S: Store>(config: ClientConfig<S>) -> Result<Client, C
         link: links,
     };
     let mut actor = Actor {
+        towers: Towers::start(towers, &session, &commands, &events),
         url,
         session,
         store,
@@ -201,6 +205,7 @@ async fn send(socket: &mut Socket, frame: &ToServer) -> Result<(), String> {
 
 struct Actor<S> {
     url: String,
+    towers: Towers,
     session: Session,
     store: S,
     clock: Clock,
@@ -471,6 +476,7 @@ impl<S: Store> Actor<S> {
         if !step.records().is_empty() {
             self.store.save(step.records().to_vec()).await?;
         }
+        let changed = Changed::of(step.records());
         let mut out = Vec::new();
         for effect in self.session.commit(step)? {
             match effect {
@@ -478,6 +484,7 @@ impl<S: Store> Actor<S> {
                 SessionEffect::Notify(notice) => self.notify(notice),
             }
         }
+        self.towers.tell(&changed);
         Ok(out)
     }
 

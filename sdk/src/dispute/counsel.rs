@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Contest, Docket, Judgment, Phase, Replay, Shown, Signed, Testimony, ruling::Testimonies};
 use crate::{
-    abi::{Arena, Court, MatchId, MatchTerms, State},
+    abi::{Arena, Court, MatchId, MatchTerms, State, StateHash},
     game::{BasisPoints, Seat},
     rules::Rules,
     sign::Signature,
@@ -69,6 +69,14 @@ impl Dispute {
     /// How the header before the arbiters was contested, if that can be read.
     pub fn contest(&self) -> Option<&Contest> {
         self.contest.as_ref()
+    }
+
+    /// The header that is before the arbiters; `None` if none is, or it was never seen here.
+    pub fn accused(&self, id: MatchId) -> Option<StateHash> {
+        let turn = self.docket.contested()?;
+        let trail = self.contest.as_ref().and_then(|contest| contest.trail(id, &self.docket));
+        let shown = || self.headers().find(|state| state.turn == turn);
+        trail.map(|trail| &trail[1]).or_else(shown).map(|state| state.hash(id))
     }
 
     /// The signatures of exactly the quorum, ascending by signer, with this arbiter's own added to what others have said on the chain;
@@ -276,11 +284,16 @@ impl<'a> Counsel<'a> {
         // What is agreed anybody can show; a move of its own that nobody has signed over yet is waited for.
         let own = self.seat.is_some() && docket.mover() == self.seat && docket.phase() == Phase::Open;
         let own = own && self.signed.agreed() <= docket.turn();
-        let wait = (docket.until() - docket.since()) * u64::from(self.patience.points()) / 10_000;
-        if !own && moment.now < docket.since() + wait {
+        if !own && !self.is_due(dispute, moment) {
             return None;
         }
         self.respond(dispute)
+    }
+
+    /// Whether so much of the window has passed that it acts in place of somebody else.
+    fn is_due(&self, dispute: &Dispute, moment: Moment) -> bool {
+        let (since, until) = (dispute.docket.since(), dispute.docket.until());
+        moment.now >= since + until.saturating_sub(since) * u64::from(self.patience.points()) / 10_000
     }
 
     /// What is newer than what the court knows (R7.4, R7.9).
@@ -415,9 +428,13 @@ impl<'a> Counsel<'a> {
             || dispute.from(turn).is_some_and(|headers| self.signed.header(turn) == headers.first())
     }
 
-    /// Brings what the quorum of arbiters has said of the header before them; `None`: nothing yet.
-    pub fn verdict(&self, dispute: &Dispute, quorum: usize) -> Option<Plea> {
+    /// Brings what the quorum of arbiters has said of the header before them, which the last of these does by itself; `None`: nothing,
+    /// or nothing yet.
+    pub fn verdict(&self, dispute: &Dispute, quorum: usize, moment: Moment) -> Option<Plea> {
         let id = self.signed.id;
+        if moment.passed > dispute.docket.until() || !self.is_due(dispute, moment) {
+            return None;
+        }
         let known = dispute.verdict(id, quorum);
         let (judgment, signatures) = match known {
             Some(known) => known,

@@ -103,8 +103,7 @@ impl Judgment {
     /// Publishes an arbiter's signature on the ruling, for whoever brings the quorum together.
     pub fn testify(&self, signature: &Signature) -> Plea {
         let Ruling { match_id, top, legal } = self.ruling;
-        let call =
-            Court::testifyCall { id: match_id.0, top: top.0, legal, signature: signature.0.to_vec().into() };
+        let call = Court::testifyCall { id: match_id.0, top: top.0, legal, signature: signature.0.to_vec().into() };
         plea(match_id, Motion::Testify { turn: self.turn, legal }, alloc::format!("{}", top.0), &call)
     }
 }
@@ -146,7 +145,12 @@ impl Testimonies {
     }
 
     /// Signatures of exactly the quorum on this ruling, ascending by signer; `None`: there are not as many.
-    pub(super) fn on(&self, ruling: &Ruling, own: Option<(Address, Signature)>, quorum: usize) -> Option<Vec<Signature>> {
+    pub(super) fn on(
+        &self,
+        ruling: &Ruling,
+        own: Option<(Address, Signature)>,
+        quorum: usize,
+    ) -> Option<Vec<Signature>> {
         let said = self.0.iter().filter(|said| said.ruling == *ruling).map(|said| (said.arbiter, said.signature));
         let all: BTreeMap<Address, Signature> = said.chain(own).collect();
         (all.len() >= quorum).then(|| all.into_values().take(quorum).collect())
@@ -168,8 +172,7 @@ mod tests {
     use super::*;
 
     fn testimony(arbiter: u8, header: u8, legal: bool) -> Testimony {
-        let ruling =
-            Ruling { match_id: MatchId(B256::ZERO), top: StateHash(B256::repeat_byte(header)), legal };
+        let ruling = Ruling { match_id: MatchId(B256::ZERO), top: StateHash(B256::repeat_byte(header)), legal };
         Testimony { arbiter: Address::repeat_byte(arbiter), ruling, signature: Signature([arbiter; 64]) }
     }
 
