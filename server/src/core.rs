@@ -24,9 +24,10 @@ use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     account::Account,
+    arbiter::Bench,
     chain::{At, Chain, Done, Look, Outcome, Queue, Watcher},
     connection::{check_login, ready},
-    dispute::CourtInfo,
+    court::CourtInfo,
     follow::{self, Notes},
     hub::Hub,
     ledger::{Ask, ChainAccount},
@@ -109,8 +110,10 @@ impl Core {
             redb::Builder::new().create_with_backend(disk.clone()).map_err(|error| StoreError::Database(error.into()))
         }))?;
         let info = *chain.arena();
-        let operator = Operator::new(chain.config().operator_key.clone(), info.domain);
+        let operator = Operator::new(chain.config().key.clone(), info.domain);
         let court = CourtInfo::read(&chain).await?;
+        let bench = Bench::take(&chain, court, &chain.config().key, &store).await?;
+        let court = court.map(|court| (court, bench));
         let (asks, asked) = mpsc::unbounded_channel();
         let started_at = machine.now();
         let hub = Arc::new(Hub::new(settings, machine, operator, info.token, court, games, store, asks)?);

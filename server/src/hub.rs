@@ -29,8 +29,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     account::{Account, Moment},
-    chain::PoolNotice,
-    dispute::{CourtInfo, Disputes},
+    arbiter::Bench,
+    chain::{PoolNotice, Submission},
+    court::{CourtInfo, Disputes},
+    dispute::Files,
     leave::Leavers,
     ledger::{Ask, ChainAccount},
     lobby::Lobby,
@@ -68,6 +70,9 @@ pub(crate) struct Hub {
     /// The arena's court, where it has one.
     pub(crate) court: Option<CourtInfo>,
     pub(crate) disputes: Mutex<Disputes>,
+    pub(crate) files: Mutex<Files>,
+    /// Where the operator is one of the court's arbiters.
+    pub(crate) bench: Option<Bench>,
     /// What the operator has announced to withdraw from the pool.
     pub(crate) notice: Mutex<PoolNotice>,
     /// Connections with acknowledgements that are sent at the next tick, if nothing takes them along before.
@@ -89,12 +94,14 @@ impl Hub {
         machine: Machine,
         operator: Operator,
         token: Address,
-        court: Option<CourtInfo>,
+        court: Option<(CourtInfo, Option<Bench>)>,
         games: impl IntoIterator<Item = Arc<dyn Rules>>,
         store: Store,
         asks: mpsc::UnboundedSender<Ask>,
     ) -> Result<Hub, StoreError> {
         let next_match = AtomicU64::new(store.next_match()?);
+        let disputes = Mutex::new(Disputes::restore(&store)?);
+        let (court, bench) = court.map_or((None, None), |(court, bench)| (Some(court), bench));
         Ok(Hub {
             settings,
             machine,
@@ -110,7 +117,9 @@ impl Hub {
             settler: Mutex::default(),
             leavers: Mutex::default(),
             court,
-            disputes: Mutex::default(),
+            disputes,
+            files: Mutex::default(),
+            bench,
             notice: Mutex::default(),
             soon: Mutex::default(),
             next_match,
@@ -213,7 +222,8 @@ impl Hub {
 
     /// Gets a call of the arena mined, under a key that is sent once.
     pub(crate) fn submit(&self, key: String, calldata: Vec<u8>) {
-        self.ask(Ask::Submit { key, to: self.arena(), calldata, value: U256::ZERO });
+        let (to, calldata) = (self.arena(), calldata.into());
+        self.ask(Ask::Submit(Submission { key, to, calldata, value: U256::ZERO, gas_limit: None }));
     }
 
     /// Asks the chain for an account. `None`: it does not answer.

@@ -29,6 +29,7 @@
 //! It does not judge moves (R8.6), hold anybody's money, or know a player's wallet key. Disputes are not built yet.
 
 mod account;
+pub mod arbiter;
 mod arrivals;
 mod boot;
 pub mod chain;
@@ -38,6 +39,7 @@ mod config;
 mod connection;
 #[doc(hidden)]
 pub mod core;
+mod court;
 mod dispute;
 mod embedded;
 mod follow;
@@ -45,12 +47,14 @@ mod http;
 mod hub;
 mod leave;
 mod ledger;
+mod limiter;
 mod lobby;
 mod machine;
 mod matches;
 mod opening;
 mod operator;
 mod peer;
+mod post;
 mod relay;
 mod resume;
 mod server;
@@ -59,6 +63,7 @@ mod settler;
 mod shards;
 mod store;
 mod sync;
+pub mod tower;
 mod withdraw;
 
 pub use config::{Options, OptionsError};

@@ -447,7 +447,16 @@ fn request(channel: &Channel, held: Option<u32>) -> Option<(Entrust, u32)> {
         Some(_) => Entrust::Turns { match_id, turns, conclusion },
         None => {
             let (start, _) = channel::start(channel.terms(), &**channel.rules()).ok()?;
-            Entrust::Match { start, transcript: Box::new(Transcript { turns, conclusion, ..channel.transcript()? }) }
+            Entrust::Match {
+                start,
+                transcript: Box::new(Transcript {
+                    turns,
+                    conclusion,
+                    fork: None,
+                    arrivals: Vec::new(),
+                    ..channel.transcript()?
+                }),
+            }
         }
     };
     Some((request, last))
