@@ -21,12 +21,19 @@
 //! - [`chain`]: what is confirmed on the chain, and transactions that get there.
 //! - `hub`: what all connections share; `lobby`, `opening`, `relay`, `conclude`, `withdraw` and `settler` are its parts, one
 //!   for each stretch of a match's life, `resume` and `boot` put things back after a lost connection or a lost process.
+//! - `court`: disputes as the chain tells them, for everybody who acts in one. `post` is what a tower and an arbiter have in
+//!   common.
 //! - `account` and `operator`: what the operator may promise (R5.1, R6.6).
 //! - `store`: one redb file with one writer. **Nothing that the operator signed leaves before it is durable.**
 //!
 //! # What it does not do
 //!
-//! It does not judge moves (R8.6), hold anybody's money, or know a player's wallet key. Disputes are not built yet.
+//! It does not judge moves that it relays (R8.6), hold anybody's money, or know a player's wallet key.
+//!
+//! # Who else is needed
+//!
+//! [`tower`] speaks for players who are away when the server is, too; [`arbiter`] rules on contested moves. Both are modes of the
+//! binary, and a few lines with games of one's own.
 
 mod account;
 pub mod arbiter;
@@ -66,7 +73,7 @@ mod sync;
 pub mod tower;
 mod withdraw;
 
-pub use config::{Options, OptionsError};
+pub use config::{Options, OptionsError, PostOptions};
 pub use machine::Machine;
 pub use operator::PoolBook;
 pub use server::{ChainChoice, Config, Server, StartError, read_key};

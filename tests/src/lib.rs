@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod bench;
+pub mod court;
 pub mod play;
 pub mod scene;
 pub mod sim;
