@@ -163,7 +163,7 @@ impl Bench {
         let far = self.arena.rpc().head().await?.timestamp.to::<u64>() + 1_000_000;
         let mut table = Table::open_until(self.arena.domain(), rules, 2, 501, 2, [far, far]);
         table.play_out(1);
-        let case = Case::new(table.channels[0].transcript().ok_or("an open match")?, &rules)?;
+        let case = Case::new(table.channels[0].transcript().ok_or("an open match")?, rules)?;
         let (terms, id) = (case.terms(), case.signed().id);
         let docket = async || self.arena.docket(id, 0).await?.ok_or_else(|| Failure::from("no dispute"));
         let guarantee = case.guarantee().ok_or("no guarantee")?;
