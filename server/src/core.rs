@@ -24,10 +24,9 @@ use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     account::Account,
-    arbiter::Bench,
     chain::{At, Chain, Done, Look, Outcome, Queue, Watcher},
     connection::{check_login, ready},
-    court::CourtInfo,
+    court::Venue,
     follow::{self, Notes},
     hub::Hub,
     ledger::{Ask, ChainAccount},
@@ -111,12 +110,10 @@ impl Core {
         }))?;
         let info = *chain.arena();
         let operator = Operator::new(chain.config().key.clone(), info.domain);
-        let court = CourtInfo::read(&chain).await?;
-        let bench = Bench::take(&chain, court, &chain.config().key, &store).await?;
-        let court = court.map(|court| (court, bench));
+        let venue = Venue::read(&chain, &store).await?;
         let (asks, asked) = mpsc::unbounded_channel();
         let started_at = machine.now();
-        let hub = Arc::new(Hub::new(settings, machine, operator, info.token, court, games, store, asks)?);
+        let hub = Arc::new(Hub::new(settings, machine, operator, venue, games, store, asks)?);
         hub.take_up(&chain).await?;
         let notes: Arc<dyn crate::chain::Outbox> = Arc::new(Notes(hub.clone()));
         let queue = Arc::new(Queue::load(&chain, notes.clone()).await.map_err(crate::chain::ChainError::from)?);

@@ -12,7 +12,7 @@ use matchlock::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    arbiter::Bench,
+    arbiter::{Bench, BenchStart},
     chain::{Chain, ChainError, Outcome, Submission},
     store::{Change, Store, StoreError},
 };
@@ -50,6 +50,26 @@ impl CourtInfo {
         let to = if motion.is_for_arena() { self.arena } else { self.address };
         let value = if motion.is_bonded() { self.bond } else { U256::ZERO };
         Submission { key, to, calldata: Bytes::from(calldata), value, gas_limit: None }
+    }
+}
+
+/// What the chain says of where a server settles.
+#[derive(Default)]
+pub(crate) struct Venue {
+    /// The arena's token; zero for the chain's coin.
+    pub(crate) token: Address,
+    /// The arena's court, where it has one.
+    pub(crate) court: Option<CourtInfo>,
+    /// Where the server's key is one of the court's arbiters'.
+    pub(crate) bench: Option<Bench>,
+}
+
+impl Venue {
+    /// What the chain says, and the store of what this key has ruled.
+    pub(crate) async fn read(chain: &Chain, store: &Store) -> Result<Venue, BenchStart> {
+        let court = CourtInfo::read(chain).await?;
+        let bench = Bench::take(chain, court, &chain.config().key, store).await?;
+        Ok(Venue { token: chain.arena().token, court, bench })
     }
 }
 

@@ -31,7 +31,7 @@ use crate::{
     account::{Account, Moment},
     arbiter::Bench,
     chain::{PoolNotice, Submission},
-    court::{CourtInfo, Disputes},
+    court::{CourtInfo, Disputes, Venue},
     dispute::Files,
     leave::Leavers,
     ledger::{Ask, ChainAccount},
@@ -93,15 +93,14 @@ impl Hub {
         settings: Settings,
         machine: Machine,
         operator: Operator,
-        token: Address,
-        court: Option<(CourtInfo, Option<Bench>)>,
+        venue: Venue,
         games: impl IntoIterator<Item = Arc<dyn Rules>>,
         store: Store,
         asks: mpsc::UnboundedSender<Ask>,
     ) -> Result<Hub, StoreError> {
         let next_match = AtomicU64::new(store.next_match()?);
         let disputes = Mutex::new(Disputes::restore(&store)?);
-        let (court, bench) = court.map_or((None, None), |(court, bench)| (Some(court), bench));
+        let Venue { token, court, bench } = venue;
         Ok(Hub {
             settings,
             machine,

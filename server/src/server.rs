@@ -24,9 +24,9 @@ use tokio::{
 };
 
 use crate::{
-    arbiter::{Bench, BenchStart},
+    arbiter::BenchStart,
     chain::{Chain, ChainConfig, ChainError},
-    court::CourtInfo,
+    court::Venue,
     embedded::Embedded,
     follow::{Follow, Notes},
     http::{self, App},
@@ -184,12 +184,10 @@ impl Server {
         let info = *chain.arena();
         let places = Arc::new(Semaphore::new(config.settings.max_connections));
         let operator = Operator::new(chain.config().key.clone(), info.domain);
-        let court = CourtInfo::read(&chain).await?;
-        let bench = Bench::take(&chain, court, &chain.config().key, &store).await?;
+        let venue = Venue::read(&chain, &store).await?;
         let (asks, asked) = mpsc::unbounded_channel();
         let (settings, machine) = (config.settings, config.machine);
-        let court = court.map(|court| (court, bench));
-        let hub = Arc::new(Hub::new(settings, machine, operator, info.token, court, games, store, asks)?);
+        let hub = Arc::new(Hub::new(settings, machine, operator, venue, games, store, asks)?);
         hub.take_up(&chain).await?;
 
         let notes = Arc::new(Notes(hub.clone()));

@@ -46,7 +46,7 @@ impl Scene {
         operator.set_pool(&Pool { equity: Amount::from_u64(1_000), owed: 0, batches: 0 }, PoolNotice::default(), 0);
         let settings = Settings::default();
         let hub =
-            Hub::new(settings, Machine::default(), operator, Address::ZERO, None, [rules.clone()], disk.store(), asks)
+            Hub::new(settings, Machine::default(), operator, Venue::default(), [rules.clone()], disk.store(), asks)
                 .expect("opens");
         let hub = Arc::new(hub);
         tokio::spawn(crate::server::tick(hub.clone()));
