@@ -30,6 +30,7 @@ mod link;
 mod matches;
 mod own_chain;
 mod store;
+mod towers;
 
 use std::{boxed::Box, sync::Arc, time::Duration, vec::Vec};
 
@@ -44,6 +45,7 @@ pub use config::{ClientConfig, Clock, Policy};
 pub use exits::Deed;
 pub use matches::{GameMatch, Match, MatchEvent, Snapshot};
 pub use store::{MemoryStore, RedbStore, Store, StoreError};
+pub use towers::{TowerError, TowerState, Watchtower};
 
 pub use crate::chain::SignedWithdrawal;
 use crate::{
@@ -122,6 +124,13 @@ pub enum ClientEvent {
     ChainLost(ProviderError),
     /// It answers again.
     ChainFound,
+    /// How a watchtower fares, where that changed. Play does not wait for any.
+    Tower {
+        /// The tower, as it was configured.
+        url: String,
+        /// How it fares.
+        state: TowerState,
+    },
 }
 
 /// A table for so many, at this stake.
@@ -215,6 +224,9 @@ pub enum ClientError {
     /// A transaction did not do what it was to do.
     #[error(transparent)]
     Call(#[from] CallError),
+    /// A watchtower's address is none.
+    #[error(transparent)]
+    Tower(#[from] TowerError),
     /// The match was never opened; stakes are back.
     #[error("the match was never opened; stakes are back")]
     Cancelled,

@@ -3,16 +3,19 @@
 //!
 //! [`Signed`] is what was signed of a match, [`Docket`] what the court knows of it, [`Dispute`] a docket with what was shown for it.
 //! [`Counsel`] puts them together: whoever speaks for a match (the server, a watchtower, a client by itself) asks it what to do at a
-//! moment, and submits the [`Plea`] that it answers with.
+//! moment, and submits the [`Plea`] that it answers with. What arbiters need of a contest is in [`Contest`], what they say of it is a
+//! [`Judgment`].
 
 mod counsel;
 mod docket;
+mod ruling;
 mod shown;
 mod signed;
 
-pub use counsel::{Counsel, Dispute, Judgment, Moment, Motion, Plea};
+pub use counsel::{Counsel, Dispute, Moment, Motion, Plea};
 pub use docket::{Docket, Phase};
-pub use shown::{Replay, Shown, shown};
+pub use ruling::{Contest, Judgment, Testimony};
+pub use shown::{Replay, Shown, follows, shown};
 pub(crate) use signed::agreed;
 pub use signed::{Case, Signed};
 

@@ -60,6 +60,7 @@ pub mod client;
 pub mod describe;
 pub mod dispute;
 pub mod doc;
+pub mod entrust;
 pub mod game;
 pub mod hidden;
 pub mod local;

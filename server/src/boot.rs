@@ -23,7 +23,6 @@ impl Hub {
     /// Takes up what an earlier run left: from the store, and what the chain says of it.
     pub(crate) async fn take_up(self: &Arc<Self>, chain: &Chain) -> Result<(), StartError> {
         self.restore_notice()?;
-        self.restore_disputes()?;
         let loaded = self.restore()?;
         let tip = chain.tip(At::Confirmed).await?;
         self.height.store(tip.height, Ordering::Relaxed);

@@ -7,13 +7,15 @@ use std::{
 };
 
 use alloy_primitives::Address;
-use matchlock::game::Amount;
-use serde::Deserialize;
+use matchlock::game::{Amount, BasisPoints};
+use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
+    arbiter::ArbiterConfig,
     chain::ChainConfig,
     server::{ChainChoice, Config, parse_key, read_key},
     settings::Settings,
+    tower::{Limits, TowerConfig},
 };
 
 /// What can be set, everything optional. The same names serve as flags (`--data-dir`), in the environment
@@ -158,6 +160,9 @@ pub enum OptionsError {
     /// An option is missing.
     #[error("{0} is needed with --chain-rpc")]
     Missing(&'static str),
+    /// An option without which nothing can be done.
+    #[error("{0} is needed")]
+    Needed(&'static str),
     /// An option that only another one gives a meaning.
     #[error("{0} makes no sense without --chain-rpc")]
     WithoutRpc(&'static str),
@@ -180,8 +185,11 @@ pub enum OptionsError {
 }
 
 macro_rules! prefer {
-    ($winner:ident, $loser:ident: $($field:ident),* $(,)?) => {
-        Options { $($field: $winner.$field.or($loser.$field)),* }
+    ($options:ident, $winner:ident, $loser:ident: $($field:ident),* $(; $list:ident)? $(,)?) => {
+        $options {
+            $($field: $winner.$field.or($loser.$field),)*
+            $($list: if $winner.$list.is_empty() { $loser.$list } else { $winner.$list })?
+        }
     };
 }
 
@@ -192,19 +200,13 @@ impl Options {
     /// The file cannot be read or names something unknown.
     pub fn with_file(self) -> Result<Options, OptionsError> {
         let Some(path) = self.config.clone() else { return Ok(self) };
-        let file = Options::read(&path)?;
-        Ok(prefer!(self, file:
+        let file: Options = read_toml(&path)?;
+        Ok(prefer!(Options, self, file:
             config, listen, data_dir, fee, chain_rpc, arena, chain_id, depth, from_block, poll_ms, max_fee_gwei,
             replace_after, operator_key_file, operator_key, settle_count, settle_age, settle_on_shutdown, open_for,
             expire_after, max_clock, clock_grace, challenge_from, statement_grace, max_connections, idle_timeout, requests_per_second,
             frames_per_second,
         ))
-    }
-
-    fn read(path: &Path) -> Result<Options, OptionsError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| OptionsError::File { path: path.to_owned(), source })?;
-        toml::from_str(&text).map_err(|error| OptionsError::Toml { path: path.to_owned(), reason: error.to_string() })
     }
 
     /// What a server needs, with defaults for what is not set.
@@ -286,6 +288,11 @@ impl Options {
     }
 }
 
+fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, OptionsError> {
+    let text = std::fs::read_to_string(path).map_err(|source| OptionsError::File { path: path.to_owned(), source })?;
+    toml::from_str(&text).map_err(|error| OptionsError::Toml { path: path.to_owned(), reason: error.to_string() })
+}
+
 /// The value or the default, inside what is sensible.
 fn ranged<T: TryInto<u64> + Copy>(
     option: &'static str,
@@ -298,5 +305,161 @@ fn ranged<T: TryInto<u64> + Copy>(
     match value.try_into() {
         Ok(number) if (min..=max).contains(&number) => Ok(value),
         _ => Err(OptionsError::Range { option, min, max }),
+    }
+}
+
+/// What `watch` and `arbiter` can be told. As for the server, the same names serve as flags, in the environment and in the file.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, clap::Args)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct PostOptions {
+    /// TOML file with any of these options; flags and environment variables win over it
+    #[arg(long, env = "MATCHLOCK_CONFIG", value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+
+    /// Address and port of its HTTP [default: 127.0.0.1:7778]
+    #[arg(long, env = "MATCHLOCK_LISTEN", value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+
+    /// Directory for what it is entrusted with and what it has signed [default: matchlock-watch or matchlock-arbiter]
+    #[arg(long, env = "MATCHLOCK_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+
+    /// A node's JSON-RPC endpoint, best one of its own
+    #[arg(long, env = "MATCHLOCK_CHAIN_RPC", value_name = "URL", help_heading = "Chain")]
+    pub rpc: Option<String>,
+
+    /// The arena's address
+    #[arg(long, env = "MATCHLOCK_ARENA", value_name = "ADDRESS", help_heading = "Chain")]
+    pub arena: Option<Address>,
+
+    /// File with its own key, 64 hexadecimal digits; the key's wallet pays for gas and for the bonds of contests
+    #[arg(long, env = "MATCHLOCK_KEY_FILE", value_name = "FILE", help_heading = "Chain")]
+    pub key_file: Option<PathBuf>,
+
+    /// Chain id that the node must have [default: whatever it has]
+    #[arg(long, env = "MATCHLOCK_CHAIN_ID", value_name = "ID", help_heading = "Chain")]
+    pub chain_id: Option<u64>,
+
+    /// Blocks on top of a block before it counts [default: 12]
+    #[arg(long, env = "MATCHLOCK_DEPTH", value_name = "BLOCKS", help_heading = "Chain")]
+    pub depth: Option<u64>,
+
+    /// First block to look at, at the first start: the arena's [default: 0]
+    #[arg(long, env = "MATCHLOCK_FROM_BLOCK", value_name = "BLOCK", help_heading = "Chain")]
+    pub from_block: Option<u64>,
+
+    /// Milliseconds between looks for new blocks [default: 2000]
+    #[arg(long, env = "MATCHLOCK_POLL_MS", value_name = "MS", help_heading = "Chain")]
+    pub poll_ms: Option<u64>,
+
+    /// Highest price of gas to pay, in gwei; calls wait while it is above [default: 1000]
+    #[arg(long, env = "MATCHLOCK_MAX_FEE_GWEI", value_name = "GWEI", help_heading = "Chain")]
+    pub max_fee_gwei: Option<u64>,
+
+    /// Share of a window, in basis points, that passes before a tower acts; a server waits for 5000 [default: 6000]
+    #[arg(long, env = "MATCHLOCK_PATIENCE", value_name = "BP", help_heading = "Watch")]
+    pub patience: Option<u16>,
+
+    /// Where an arbiter asks for transcripts: the HTTP of the operator's server and of towers; once for each
+    #[arg(
+        long = "source",
+        env = "MATCHLOCK_SOURCES",
+        value_delimiter = ',',
+        value_name = "URL",
+        help_heading = "Arbiter"
+    )]
+    pub sources: Vec<String>,
+
+    /// Operator's fee on decided pots of the demo games, in basis points: part of their rules [default: 0]
+    #[arg(long, env = "MATCHLOCK_FEE", value_name = "BP")]
+    pub fee: Option<u16>,
+
+    /// Matches that are kept at once [default: 20000]
+    #[arg(long, env = "MATCHLOCK_MAX_MATCHES", value_name = "N", help_heading = "Limits")]
+    pub max_matches: Option<u64>,
+
+    /// Megabytes of matches that are kept at once [default: 4096]
+    #[arg(long, env = "MATCHLOCK_MAX_MEGABYTES", value_name = "MB", help_heading = "Limits")]
+    pub max_megabytes: Option<u64>,
+
+    /// Requests per second of one address [default: 50]
+    #[arg(long, env = "MATCHLOCK_REQUESTS_PER_SECOND", value_name = "N", help_heading = "Limits")]
+    pub requests_per_second: Option<u32>,
+}
+
+impl PostOptions {
+    /// These options, and those of the file that they name where they say nothing.
+    ///
+    /// # Errors
+    /// The file cannot be read or names something unknown.
+    pub fn with_file(self) -> Result<PostOptions, OptionsError> {
+        let Some(path) = self.config.clone() else { return Ok(self) };
+        let file: PostOptions = read_toml(&path)?;
+        Ok(prefer!(PostOptions, self, file:
+            config, listen, data_dir, rpc, arena, key_file, chain_id, depth, from_block, poll_ms, max_fee_gwei,
+            patience, fee, max_matches, max_megabytes, requests_per_second; sources,
+        ))
+    }
+
+    /// What a tower needs.
+    ///
+    /// # Errors
+    /// Options that are missing or out of range.
+    pub fn tower(&self) -> Result<TowerConfig, OptionsError> {
+        let data_dir = self.data_dir.clone().unwrap_or_else(|| "matchlock-watch".into());
+        let mut config = TowerConfig::new(data_dir, self.chain()?);
+        config.listen = self.listen();
+        let patience = ranged("--patience", self.patience, config.patience.points(), 0, 9_000)?;
+        config.patience = BasisPoints::new(patience).expect("in range");
+        config.limits = self.limits()?;
+        Ok(config)
+    }
+
+    /// What an arbiter needs.
+    ///
+    /// # Errors
+    /// Options that are missing or out of range.
+    pub fn arbiter(&self) -> Result<ArbiterConfig, OptionsError> {
+        let data_dir = self.data_dir.clone().unwrap_or_else(|| "matchlock-arbiter".into());
+        let mut config = ArbiterConfig::new(data_dir, self.chain()?);
+        config.listen = self.listen();
+        config.sources.clone_from(&self.sources);
+        config.limits = self.limits()?;
+        Ok(config)
+    }
+
+    fn listen(&self) -> SocketAddr {
+        self.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 7778)))
+    }
+
+    fn chain(&self) -> Result<ChainConfig, OptionsError> {
+        let rpc = self.rpc.as_ref().ok_or(OptionsError::Needed("--rpc"))?;
+        let arena = self.arena.ok_or(OptionsError::Needed("--arena"))?;
+        let key = self.key_file.as_ref().ok_or(OptionsError::Needed("--key-file"))?;
+        let mut chain = ChainConfig::new(rpc, arena, read_key(key).map_err(Box::new)?);
+        chain.chain_id = self.chain_id;
+        chain.depth = self.depth.unwrap_or(12);
+        chain.from_block = self.from_block.unwrap_or(0);
+        chain.poll_interval = Duration::from_millis(ranged("--poll-ms", self.poll_ms, 2_000, 10, 600_000)?);
+        chain.max_fee_per_gas =
+            u128::from(ranged("--max-fee-gwei", self.max_fee_gwei, 1_000, 1, 1 << 32)?) * 1_000_000_000;
+        Ok(chain)
+    }
+
+    fn limits(&self) -> Result<Limits, OptionsError> {
+        let known = Limits::default();
+        Ok(Limits {
+            matches: ranged("--max-matches", self.max_matches, known.matches, 1, 1 << 32)?,
+            bytes: ranged("--max-megabytes", self.max_megabytes, known.bytes >> 20, 1, 1 << 30)? << 20,
+            requests_per_second: ranged(
+                "--requests-per-second",
+                self.requests_per_second,
+                known.requests_per_second,
+                1,
+                1 << 20,
+            )?,
+            ..known
+        })
     }
 }

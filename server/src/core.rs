@@ -26,9 +26,9 @@ use crate::{
     account::Account,
     chain::{At, Chain, Done, Look, Outcome, Queue, Watcher},
     connection::{check_login, ready},
-    dispute::CourtInfo,
+    court::Venue,
     follow::{self, Notes},
-    hub::{Hub, Venue},
+    hub::Hub,
     ledger::{Ask, ChainAccount},
     machine::Machine,
     operator::Operator,
@@ -109,8 +109,8 @@ impl Core {
             redb::Builder::new().create_with_backend(disk.clone()).map_err(|error| StoreError::Database(error.into()))
         }))?;
         let info = *chain.arena();
-        let operator = Operator::new(chain.config().operator_key.clone(), info.domain);
-        let venue = Venue { token: info.token, court: CourtInfo::read(&chain).await? };
+        let operator = Operator::new(chain.config().key.clone(), info.domain);
+        let venue = Venue::read(&chain, &store).await?;
         let (asks, asked) = mpsc::unbounded_channel();
         let started_at = machine.now();
         let hub = Arc::new(Hub::new(settings, machine, operator, venue, games, store, asks)?);

@@ -4,63 +4,37 @@
 //! dispute that anybody opened is answered with whatever is newer here, and finalized when its window is over. What the
 //! rules forbid is never shown, and is contested when somebody else shows it: this server has the rules, and replays.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+};
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::Address;
 use alloy_sol_types::SolCall;
 use matchlock::{
-    abi::{Arena, Court, MatchId, State},
-    chain::{BlockId, read_contract},
-    dispute::{Counsel, Dispute, Docket, Moment, Plea, Replay, Signed},
+    abi::{Arena, MatchId, State},
+    dispute::{Counsel, Dispute, Docket, Moment, Plea, Replay, Signed, Testimony},
+    entrust::{Entrust, OpenDispute},
     game::{Amount, BasisPoints},
     rules::Rules,
     sign::Signature,
+    transcript::Transcript,
     wire::{ToClient, Turn},
 };
 
 use crate::{
-    chain::{Chain, ChainError, Concluded, DisputeUpdate},
+    chain::{Concluded, DisputeUpdate},
+    court::{CourtInfo, shown},
     hub::Hub,
     ledger::Ask,
     matches::{Match, Phase, decode_turn},
-    store::{Change, Ending, MatchRow, StoreError},
+    store::{Ending, MatchRow, StoreError},
     sync::lock,
 };
 
-/// The arena's court.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct CourtInfo {
-    address: Address,
-    bond: U256,
-}
-
-impl CourtInfo {
-    /// What the chain says of the arena's court; `None`: it has none.
-    pub(crate) async fn read(chain: &Chain) -> Result<Option<CourtInfo>, ChainError> {
-        let address = chain.arena().court;
-        if address == Address::ZERO {
-            return Ok(None);
-        }
-        let limits = read_contract(chain.node(), address, &Court::limitsCall {}, BlockId::Latest).await?;
-        Ok(Some(CourtInfo { address, bond: U256::from(limits.bond) }))
-    }
-}
-
-/// Open disputes, and what was submitted about them.
+/// What is taken to court about open disputes: drawn up once, as long as nothing is added.
 #[derive(Default)]
-pub(crate) struct Disputes {
-    open: BTreeMap<MatchId, Dispute>,
-    /// What is taken to court about them: drawn up once, as long as nothing is added.
-    files: BTreeMap<MatchId, Arc<File>>,
-    /// By their keys: `None` while it is on its way, then when it may be submitted again.
-    submitted: BTreeMap<String, Option<u64>>,
-}
-
-/// Seconds after which a plea that came to nothing may be made again: a reorg may have taken back what it led to.
-const AGAIN: u64 = 30;
-
-/// Notes of disputes are named so, and by their match.
-const NOTE: &str = "dispute-";
+pub(crate) struct Files(BTreeMap<MatchId, Arc<File>>);
 
 /// The share of a window that the mover has to answer by itself: every answer costs the operator gas.
 const PATIENCE: BasisPoints = match BasisPoints::new(5_000) {
@@ -90,21 +64,17 @@ impl File {
 }
 
 impl Hub {
-    /// What the chain says of a dispute.
-    pub(crate) fn docketed(self: &Arc<Self>, update: &DisputeUpdate) {
+    /// What the chain says of a dispute, up to a block.
+    pub(crate) fn docketed(self: &Arc<Self>, height: u64, update: &DisputeUpdate) {
         let match_id = update.match_id;
         if !matches!(self.store.match_by_id(match_id), Ok(Some(_))) {
             return;
         }
-        let dispute = {
+        let (change, dispute) = {
             let mut disputes = lock(&self.disputes);
-            let known = disputes.open.remove(&match_id);
-            let dispute = update.clone().after(known);
-            disputes.open.extend(dispute.clone().map(|dispute| (match_id, dispute)));
-            dispute
+            (disputes.told(height, update), disputes.find(&match_id).cloned())
         };
-        let note = dispute.as_ref().map(|dispute| postcard::to_allocvec(dispute).expect("a dispute always encodes"));
-        self.store.write(vec![Change::Note(format!("{NOTE}{match_id}"), note)], || {});
+        self.store.write(vec![change], || {});
         let Some(dispute) = dispute else { return };
         let docket = dispute.docket();
         tracing::info!(%match_id, turn = docket.turn(), until = docket.until(), phase = ?docket.phase(), "in dispute");
@@ -118,31 +88,22 @@ impl Hub {
         }
     }
 
-    fn undocketed(&self, match_id: MatchId) {
-        let mut disputes = lock(&self.disputes);
-        disputes.files.remove(&match_id);
-        disputes.submitted.retain(|key, after| after.is_none() || !key.contains(&match_id.to_string()));
-        drop(disputes);
-        if lock(&self.disputes).open.remove(&match_id).is_some() {
-            self.store.write(vec![Change::Note(format!("{NOTE}{match_id}"), None)], || {});
+    /// What an arbiter said, up to a block.
+    pub(crate) fn testified(&self, height: u64, testimony: &Testimony) {
+        if let Some(change) = lock(&self.disputes).hear(height, testimony) {
+            self.store.write(vec![change], || {});
         }
     }
 
-    /// The disputes that an earlier run knew.
-    pub(crate) fn restore_disputes(&self) -> Result<(), StoreError> {
-        let mut disputes = lock(&self.disputes);
-        for (name, bytes) in self.store.notes(NOTE)? {
-            let match_id = name.strip_prefix(NOTE).and_then(|id| id.parse().ok()).map(MatchId);
-            let dispute = postcard::from_bytes(&bytes).ok();
-            let (Some(match_id), Some(dispute)) = (match_id, dispute) else { return Err(StoreError::Damaged) };
-            disputes.open.insert(match_id, dispute);
-        }
-        Ok(())
+    /// Blocks above this one were undone.
+    pub(crate) fn undone(&self, fork: u64) {
+        let changes = lock(&self.disputes).undone(fork);
+        self.store.write(changes, || {});
     }
 
     /// Whether a match is in dispute, as far as the chain has told.
     pub(crate) fn is_disputed(&self, match_id: &MatchId) -> bool {
-        lock(&self.disputes).open.contains_key(match_id)
+        lock(&self.disputes).find(match_id).is_some()
     }
 
     /// Challenges who is to act and has not until its clock ran out. Called now and then.
@@ -189,10 +150,13 @@ impl Hub {
 
     /// Answers disputes with what is newer here, contests what the rules forbid, and ends those whose window is over.
     /// Called now and then.
-    pub(crate) fn answer_disputes(&self) {
+    pub(crate) fn answer_disputes(self: &Arc<Self>) {
         let Some(court) = self.court.filter(|_| self.store.healthy()) else { return };
-        let open: Vec<(MatchId, Dispute)> =
-            lock(&self.disputes).open.iter().map(|(id, dispute)| (*id, dispute.clone())).collect();
+        let past = lock(&self.disputes).forget(self.height.load(Ordering::Relaxed));
+        if !past.is_empty() {
+            self.store.write(past, || {});
+        }
+        let open = lock(&self.disputes).open();
         for (match_id, dispute) in open {
             if let Err(error) = self.answer_dispute(court, match_id, &dispute) {
                 tracing::error!(%error, %match_id, "a dispute cannot be answered; trying again");
@@ -200,50 +164,57 @@ impl Hub {
         }
     }
 
-    fn answer_dispute(&self, court: CourtInfo, match_id: MatchId, dispute: &Dispute) -> Result<(), StoreError> {
+    fn answer_dispute(
+        self: &Arc<Self>,
+        court: CourtInfo,
+        match_id: MatchId,
+        dispute: &Dispute,
+    ) -> Result<(), StoreError> {
         let (file, moment) = (self.file(match_id)?, self.in_court());
         let counsel = file.counsel();
         if let Some(plea) = counsel.plead(dispute, moment) {
             self.plead(court, plea);
         } else if moment.passed > dispute.docket().until() {
             tracing::warn!(%match_id, "a dispute is over whose top was never seen: whoever showed it has to finalize");
-        } else if let Some(judgment) = counsel.judgment(dispute)
-            && let Ok(signature) = self.operator.sign(self.operator.digest(judgment.ruling.struct_hash()))
+        } else if let Some(plea) = counsel.verdict(dispute, court.quorum, moment) {
+            self.plead(court, plea);
+        } else if let Some(bench) = &self.bench
+            && let Some(judgment) = counsel.judgment(dispute)
         {
-            // As the operator, where it is the only arbiter.
-            self.plead(court, counsel.rule(dispute, &judgment, &[signature]));
+            // The operator is one of the arbiters.
+            let (signature, ruled) = match bench.sign(&judgment) {
+                Ok(signed) => signed,
+                Err(error) => {
+                    tracing::error!(%error, %match_id, turn = judgment.turn, "no ruling");
+                    return Ok(());
+                }
+            };
+            let plea = bench.plea(&file.row.terms, dispute, &judgment, signature);
+            if lock(&self.disputes).submit(self.now(), &plea) {
+                let hub = self.clone();
+                self.store.write(vec![ruled], move || hub.submit_plea(court, plea));
+            }
         }
         Ok(())
     }
 
     /// Submits a call; what was submitted under its key is not submitted again.
     fn plead(&self, court: CourtInfo, plea: Plea) {
-        let Plea { key, motion, calldata } = plea;
-        let now = self.now();
-        let mut disputes = lock(&self.disputes);
-        if disputes.submitted.get(&key).is_some_and(|after| after.is_none_or(|after| now < after)) {
-            return;
+        if lock(&self.disputes).submit(self.now(), &plea) {
+            self.submit_plea(court, plea);
         }
-        disputes.submitted.insert(key.clone(), None);
-        drop(disputes);
-        tracing::info!(key, "to the court: {motion}");
-        let to = if motion.is_for_arena() { self.arena() } else { court.address };
-        let value = if motion.is_bonded() { court.bond } else { U256::ZERO };
-        self.ask(Ask::Submit { key, to, calldata, value });
     }
 
-    /// A plea has been mined or refused.
-    pub(crate) fn pleaded(&self, key: &str) {
-        if let Some(submitted) = lock(&self.disputes).submitted.get_mut(key) {
-            *submitted = Some(self.now() + AGAIN);
-        }
+    fn submit_plea(&self, court: CourtInfo, plea: Plea) {
+        tracing::info!(key = plea.key, "to the court: {}", plea.motion);
+        self.ask(Ask::Submit(court.submission(plea)));
     }
 
     /// Everything signed of a match that is or was open.
     fn file(&self, match_id: MatchId) -> Result<Arc<File>, StoreError> {
         let (seq, row) = self.store.match_by_id(match_id)?.ok_or(StoreError::Damaged)?;
         let newest = self.store.last_turn(seq)?.and_then(|bytes| decode_turn(&bytes)).map_or(0, |turn| turn.state.turn);
-        let known = lock(&self.disputes).files.get(&match_id).cloned();
+        let known = lock(&self.files).0.get(&match_id).cloned();
         if let Some(known) = known
             && known.newest == newest
             && known.row.ending.is_some() == row.ending.is_some()
@@ -269,16 +240,38 @@ impl Hub {
             legal.push(turn);
         }
         let owners = row.players.iter().map(|player| player.owner).collect();
-        let conclusion = match &row.ending {
-            Some(Ending::Final { signatures, operator, .. }) => signatures.iter().copied().chain([*operator]).collect(),
-            _ => Vec::new(),
-        };
+        let conclusion = conclusion(&row);
         let file = Arc::new(File { row, newest, legal, owners, rules, conclusion });
-        let mut disputes = lock(&self.disputes);
-        if disputes.open.contains_key(&match_id) {
-            disputes.files.insert(match_id, file.clone());
+        if self.is_disputed(&match_id) {
+            lock(&self.files).0.insert(match_id, file.clone());
         }
         Ok(file)
+    }
+
+    /// Everything signed of a match, as it would be entrusted to a tower; `None` of one that was never open. Blocks.
+    pub(crate) fn entrusted(&self, match_id: MatchId) -> Result<Option<Entrust>, StoreError> {
+        let Some((seq, row)) = self.store.match_by_id(match_id)? else { return Ok(None) };
+        if row.opened.is_empty() {
+            return Ok(None);
+        }
+        let turns = self.store.turns(seq, 1, usize::MAX)?;
+        let turns =
+            turns.iter().map(|bytes| decode_turn(bytes).ok_or(StoreError::Damaged)).collect::<Result<_, _>>()?;
+        let conclusion = conclusion(&row);
+        let MatchRow { terms, players, start, guarantee, opened: opening, .. } = row;
+        let (domain, operator) = (*self.operator.domain(), self.operator.address());
+        let (fork, arrivals) = (None, Vec::new());
+        let transcript =
+            Transcript { domain, operator, terms, players, guarantee, opening, turns, fork, conclusion, arrivals };
+        Ok(Some(Entrust::Match { start, transcript: Box::new(transcript) }))
+    }
+
+    /// How an open dispute is listed.
+    pub(crate) fn listed(&self, match_id: MatchId) -> Option<OpenDispute> {
+        let row = self.store.match_by_id(match_id).ok().flatten();
+        let newest = row.and_then(|(seq, _)| self.store.last_turn(seq).ok().flatten());
+        let held = newest.and_then(|bytes| decode_turn(&bytes)).map_or(0, |turn| turn.state.turn);
+        shown(&lock(&self.disputes), match_id, Some(held), self.bench.as_ref())
     }
 
     /// A final that all seats signed while the match is in dispute: the operator's signature goes to the chain and nowhere
@@ -292,9 +285,12 @@ impl Hub {
     }
 
     /// The chain has applied an outcome to a match that was in play here: it is over, and both parties sign for it (R6.2).
-    pub(crate) fn ruled(self: &Arc<Self>, concluded: &Concluded) {
+    pub(crate) fn ruled(self: &Arc<Self>, height: u64, concluded: &Concluded) {
         let match_id = concluded.match_id;
-        self.undocketed(match_id);
+        lock(&self.files).0.remove(&match_id);
+        if let Some(change) = lock(&self.disputes).ended(height, match_id) {
+            self.store.write(vec![change], || {});
+        }
         let Some(found) = self.matches.find(&match_id) else { return };
         let mut live = found.lock();
         if live.busy || !matches!(live.phase, Phase::Open(_)) {
@@ -307,6 +303,14 @@ impl Hub {
         row.ending = Some(Ending::Ruled { payouts: payouts.clone() });
         let delta = |seat| found.terms.delta(seat, &concluded.payouts);
         self.end(&found, &row, delta, false, None, ToClient::Ruled { match_id, payouts });
+    }
+}
+
+/// Signatures on the final: the seats', then the operator's; empty where there is none.
+fn conclusion(row: &MatchRow) -> Vec<Signature> {
+    match &row.ending {
+        Some(Ending::Final { signatures, operator, .. }) => signatures.iter().copied().chain([*operator]).collect(),
+        _ => Vec::new(),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
     chain::{Queue, Submission, SubmitError, Watch},
     hub::Hub,
     ledger::Ask,
-    store::{AppliedClaim, Change, StoreError},
+    store::{AppliedClaim, Change, Store, StoreError},
     sync::lock,
 };
 
@@ -77,8 +77,8 @@ pub(crate) async fn answer(chain: &Chain, queue: &Queue, ask: Ask) {
             // Whoever asked may be gone.
             let _ = answer.send(record.ok());
         }
-        Ask::Submit { key, to, calldata, value } => {
-            submit(queue, Submission { key, to, calldata: calldata.into(), value, gas_limit: None }).await;
+        Ask::Submit(submission) => {
+            submit(queue, submission).await;
         }
         Ask::Forget(key) => {
             // Not forgotten is told again, and dealt with again.
@@ -97,6 +97,7 @@ pub(crate) async fn take(hub: &Arc<Hub>, chain: &Chain, event: &ChainEvent) {
             tracing::warn!(?resync, "the chain was reorganised below the confirmed block");
             hub.height.store(resync.height, Ordering::Relaxed);
             hub.chain_time.store(resync.time, Ordering::Relaxed);
+            hub.undone(resync.fork);
             reread(hub, chain).await
         }
     };
@@ -110,11 +111,14 @@ async fn update(hub: &Arc<Hub>, chain: &Chain, update: &ChainUpdate) -> Result<(
     hub.height.store(update.height, Ordering::Relaxed);
     hub.chain_time.store(update.time, Ordering::Relaxed);
     for dispute in &update.disputes {
-        hub.docketed(dispute);
+        hub.docketed(update.height, dispute);
+    }
+    for testimony in &update.testimonies {
+        hub.testified(update.height, testimony);
     }
     for concluded in &update.concluded {
         hub.applied(concluded);
-        hub.ruled(concluded);
+        hub.ruled(update.height, concluded);
     }
     for settled in &update.settled {
         hub.batch_seen(settled.batch, settled.results_root);
@@ -155,7 +159,8 @@ pub(crate) async fn read_accounts(hub: &Arc<Hub>, chain: &Chain, ids: &[AccountI
     hub.read_pool(chain).await
 }
 
-async fn submit(queue: &Queue, submission: Submission) {
+/// Hands a submission to the sender, however often it takes.
+pub(crate) async fn submit(queue: &Queue, submission: Submission) {
     loop {
         match queue.submit(submission.clone()).await {
             Ok(_) => return,
@@ -214,10 +219,16 @@ impl Hub {
     }
 }
 
-/// The hub's store, as the chain's sender and watcher want it.
-pub(crate) struct Notes(pub(crate) Arc<Hub>);
+impl AsRef<Store> for Hub {
+    fn as_ref(&self) -> &Store {
+        &self.store
+    }
+}
 
-impl Outbox for Notes {
+/// A store, as the chain's sender and watcher want it.
+pub(crate) struct Notes<S>(pub(crate) Arc<S>);
+
+impl<S: AsRef<Store> + Send + Sync + 'static> Outbox for Notes<S> {
     fn put(&self, key: &str, value: &[u8]) -> Result<(), OutboxError> {
         self.write(key, Some(value.to_vec()))
     }
@@ -227,13 +238,13 @@ impl Outbox for Notes {
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, OutboxError> {
-        self.0.store.notes(prefix).map_err(|error| OutboxError(error.to_string()))
+        (*self.0).as_ref().notes(prefix).map_err(|error| OutboxError(error.to_string()))
     }
 }
 
-impl Notes {
+impl<S: AsRef<Store>> Notes<S> {
     fn write(&self, key: &str, value: Option<Vec<u8>>) -> Result<(), OutboxError> {
         let change = Change::Note(key.to_owned(), value);
-        self.0.store.write_now(vec![change]).map_err(|error| OutboxError(error.to_string()))
+        (*self.0).as_ref().write_now(vec![change]).map_err(|error| OutboxError(error.to_string()))
     }
 }

@@ -1,16 +1,23 @@
 //! HTTP beside the WebSocket: what this is, how it is, and on the embedded chain its RPC and a faucet.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+};
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, B256};
 use axum::{
     Json, Router,
-    extract::{State, WebSocketUpgrade},
-    http::StatusCode,
+    extract::{ConnectInfo, Path, State, WebSocketUpgrade},
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use matchlock::wire::{MAX_FRAME, SUBPROTOCOL};
+use matchlock::{
+    abi::MatchId,
+    entrust::{MAX_REQUEST, OpenDispute},
+    wire::{MAX_FRAME, SUBPROTOCOL},
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, watch};
@@ -20,11 +27,14 @@ use crate::{
     connection,
     embedded::Embedded,
     hub::Hub,
+    limiter::Limiter,
     sync::lock,
 };
 
 /// Bytes read from a connection at once. Thousands of idle ones each hold a buffer of this size.
 const READ_BUFFER: usize = 2 * 1024;
+/// Transcripts that one address may read in a second: they are read from the disk, and large.
+const TRANSCRIPTS_PER_SECOND: u32 = 5;
 /// Bytes that a connection's writes are gathered to.
 const WRITE_BUFFER: usize = 4 * 1024;
 
@@ -36,6 +46,7 @@ pub(crate) struct App {
     health: watch::Receiver<Health>,
     sender: watch::Receiver<SenderStatus>,
     embedded: Option<Embedded>,
+    limiter: Arc<Limiter>,
 }
 
 impl App {
@@ -46,7 +57,8 @@ impl App {
         sender: watch::Receiver<SenderStatus>,
         embedded: Option<Embedded>,
     ) -> App {
-        App { hub: hub.clone(), places, health, sender, embedded }
+        let limiter = Arc::new(Limiter::new(TRANSCRIPTS_PER_SECOND));
+        App { hub: hub.clone(), places, health, sender, embedded, limiter }
     }
 }
 
@@ -56,6 +68,9 @@ pub(crate) fn router(app: App) -> Router {
         .route("/", get(about))
         .route("/games", get(games))
         .route("/health", get(health))
+        .route("/disputes", get(disputes))
+        .route("/disputes/{id}", get(dispute))
+        .route("/matches/{id}/transcript", get(transcript))
         .route("/ws", get(socket));
     if let Some(embedded) = &app.embedded {
         router = router.route("/faucet", post(faucet)).nest_service("/rpc", embedded.router());
@@ -148,6 +163,32 @@ async fn health(State(app): State<App>) -> Response {
         },
     });
     (status, Json(body)).into_response()
+}
+
+async fn disputes(State(app): State<App>) -> Json<Vec<OpenDispute>> {
+    let open = lock(&app.hub.disputes).open();
+    Json(open.iter().filter_map(|(id, _)| app.hub.listed(*id)).collect())
+}
+
+async fn dispute(State(app): State<App>, Path(id): Path<B256>) -> Result<Json<OpenDispute>, StatusCode> {
+    app.hub.listed(MatchId(id)).map(Json).ok_or(StatusCode::NOT_FOUND)
+}
+
+/// Everything signed of a match that was opened, as `POST /entrust` of a tower or an arbiter takes it: it belongs to its players and
+/// their judges, and nothing of it is a secret.
+async fn transcript(
+    State(app): State<App>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    Path(id): Path<B256>,
+) -> Result<Response, StatusCode> {
+    app.limiter.take(from.ip(), 1).map_err(|_| StatusCode::TOO_MANY_REQUESTS)?;
+    let read = tokio::task::spawn_blocking(move || app.hub.entrusted(MatchId(id))).await;
+    let found = read.ok().and_then(Result::ok).ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
+    let encoded = found.ok_or(StatusCode::NOT_FOUND)?.encode();
+    if encoded.len() > MAX_REQUEST {
+        return Err(StatusCode::PAYLOAD_TOO_LARGE);
+    }
+    Ok(([(header::CONTENT_TYPE, "application/octet-stream")], encoded).into_response())
 }
 
 #[derive(Deserialize)]

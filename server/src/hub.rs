@@ -29,8 +29,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     account::{Account, Moment},
-    chain::PoolNotice,
-    dispute::{CourtInfo, Disputes},
+    arbiter::Bench,
+    chain::{PoolNotice, Submission},
+    court::{CourtInfo, Disputes, Venue},
+    dispute::Files,
     leave::Leavers,
     ledger::{Ask, ChainAccount},
     lobby::Lobby,
@@ -47,15 +49,6 @@ use crate::{
 
 /// Seconds after which a time has surely passed on the chain too.
 const CHAIN_LAG: u64 = 120;
-
-/// Where the hub's matches are settled and disputed.
-#[derive(Clone, Copy)]
-pub(crate) struct Venue {
-    /// The arena's token; zero for the chain's coin.
-    pub(crate) token: Address,
-    /// Its court, where it has one.
-    pub(crate) court: Option<CourtInfo>,
-}
 
 /// What all connections share.
 pub(crate) struct Hub {
@@ -77,6 +70,9 @@ pub(crate) struct Hub {
     /// The arena's court, where it has one.
     pub(crate) court: Option<CourtInfo>,
     pub(crate) disputes: Mutex<Disputes>,
+    pub(crate) files: Mutex<Files>,
+    /// Where the operator is one of the court's arbiters.
+    pub(crate) bench: Option<Bench>,
     /// What the operator has announced to withdraw from the pool.
     pub(crate) notice: Mutex<PoolNotice>,
     /// Connections with acknowledgements that are sent at the next tick, if nothing takes them along before.
@@ -103,11 +99,13 @@ impl Hub {
         asks: mpsc::UnboundedSender<Ask>,
     ) -> Result<Hub, StoreError> {
         let next_match = AtomicU64::new(store.next_match()?);
+        let disputes = Mutex::new(Disputes::restore(&store)?);
+        let Venue { token, court, bench } = venue;
         Ok(Hub {
             settings,
             machine,
             operator,
-            token: venue.token,
+            token,
             games: games.into_iter().map(|rules| (rules.id(), rules)).collect(),
             store,
             accounts: Shards::new(),
@@ -117,8 +115,10 @@ impl Hub {
             expiries: Mutex::default(),
             settler: Mutex::default(),
             leavers: Mutex::default(),
-            court: venue.court,
-            disputes: Mutex::default(),
+            court,
+            disputes,
+            files: Mutex::default(),
+            bench,
             notice: Mutex::default(),
             soon: Mutex::default(),
             next_match,
@@ -221,7 +221,8 @@ impl Hub {
 
     /// Gets a call of the arena mined, under a key that is sent once.
     pub(crate) fn submit(&self, key: String, calldata: Vec<u8>) {
-        self.ask(Ask::Submit { key, to: self.arena(), calldata, value: U256::ZERO });
+        let (to, calldata) = (self.arena(), calldata.into());
+        self.ask(Ask::Submit(Submission { key, to, calldata, value: U256::ZERO, gas_limit: None }));
     }
 
     /// Asks the chain for an account. `None`: it does not answer.

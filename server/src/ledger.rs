@@ -2,9 +2,10 @@
 //!
 //! The hub never waits for the chain: it puts an [`Ask`] into a queue, and one task works them off.
 
-use alloy_primitives::{Address, U256};
 use matchlock::account::AccountId;
 use tokio::sync::oneshot;
+
+use crate::chain::Submission;
 
 pub(crate) use matchlock::chain::{ChainAccount, Pool};
 
@@ -12,17 +13,8 @@ pub(crate) use matchlock::chain::{ChainAccount, Pool};
 pub(crate) enum Ask {
     /// What the chain says of an account, at depth.
     Record(AccountId, oneshot::Sender<Option<ChainAccount>>),
-    /// To get a call mined, under this key.
-    Submit {
-        /// Names it; the same key is never sent twice.
-        key: String,
-        /// The contract: the arena, or its court.
-        to: Address,
-        /// The call.
-        calldata: Vec<u8>,
-        /// What it brings, in the native coin.
-        value: U256,
-    },
+    /// To get a call of the arena or its court mined.
+    Submit(Submission),
     /// The submission of this key is over and dealt with.
     Forget(String),
 }

@@ -5,12 +5,16 @@ use std::{path::PathBuf, process::ExitCode};
 use alloy_primitives::Address;
 use clap::{Parser, Subcommand};
 use matchlock::{
+    client::Watchtower,
+    entrust::OpenDispute,
     game::{Amount, BasisPoints},
     rules::Rules,
 };
 use matchlock_server::{
-    Options, Server,
+    Options, PostOptions, Server,
+    arbiter::Arbiter,
     chain::{CourtConfig, DeployConfig, deploy},
+    tower::Tower,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -33,6 +37,22 @@ enum Command {
     Serve(Box<Options>),
     /// Deploys an arena and prints its address
     Deploy(Deploy),
+    /// Runs a watchtower: it answers stale challenges and exits for players who are away
+    Watch(Box<PostOptions>),
+    /// Runs an arbiter: it rules on contested moves by replay, with the key of one of the court's arbiters
+    Arbiter(Box<PostOptions>),
+    /// Lists open disputes as a server, a tower or an arbiter sees them
+    Disputes(DisputesOf),
+}
+
+#[derive(clap::Args)]
+struct DisputesOf {
+    /// HTTP address of a server, a tower or an arbiter
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7777")]
+    url: String,
+    /// Prints what it says as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(clap::Args)]
@@ -91,6 +111,9 @@ fn main() -> ExitCode {
             None => run(serve).await,
             Some(Command::Serve(options)) => run(*options).await,
             Some(Command::Deploy(options)) => deploy_arena(options).await,
+            Some(Command::Watch(options)) => watch(*options).await,
+            Some(Command::Arbiter(options)) => arbitrate(*options).await,
+            Some(Command::Disputes(of)) => list_disputes(of).await,
         }
     });
     match done {
@@ -108,7 +131,7 @@ type Done = Result<(), Box<dyn std::error::Error>>;
 
 async fn run(options: Options) -> Done {
     let options = Options { operator_key: std::env::var("MATCHLOCK_OPERATOR_KEY").ok(), ..options }.with_file()?;
-    let fee = BasisPoints::new(options.fee.unwrap_or(0)).map_err(|error| format!("--fee: {error}"))?;
+    let fee = fee(options.fee)?;
     let server = Server::start(options.resolve()?, games(fee)?).await?;
     // The one line on standard output, for scripts that start a server and want to know where it is.
     println!("{}", server.url());
@@ -116,6 +139,57 @@ async fn run(options: Options) -> Done {
     tracing::info!("closing");
     server.shutdown().await;
     Ok(())
+}
+
+async fn watch(options: PostOptions) -> Done {
+    let options = options.with_file()?;
+    let tower = Tower::start(options.tower()?, games(fee(options.fee)?)?).await?;
+    println!("{}", tower.url());
+    stopped().await?;
+    tower.shutdown().await;
+    Ok(())
+}
+
+async fn arbitrate(options: PostOptions) -> Done {
+    let options = options.with_file()?;
+    let arbiter = Arbiter::start(options.arbiter()?, games(fee(options.fee)?)?).await?;
+    println!("{}", arbiter.url());
+    stopped().await?;
+    arbiter.shutdown().await;
+    Ok(())
+}
+
+async fn list_disputes(of: DisputesOf) -> Done {
+    let disputes = Watchtower::new(&of.url)?.disputes().await?;
+    if of.json {
+        println!("{}", serde_json::to_string_pretty(&disputes)?);
+        return Ok(());
+    }
+    println!(
+        "{:<68}{:<11}{:>5}{:>7}{:>11}{:>12}{:>6}  {:<9}submitted",
+        "match", "phase", "turn", "mover", "contested", "until", "held", "verdict"
+    );
+    let or_none = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
+    for open in disputes {
+        let OpenDispute { match_id, phase, turn, mover, contested, until, held, submitted, verdict, .. } = open;
+        let verdict = verdict.map(|legal| if legal { "legal" } else { "illegal" }.to_owned());
+        let submitted: Vec<String> =
+            submitted.iter().map(|submitted| format!("{} ({})", submitted.what, submitted.answer)).collect();
+        println!(
+            "{:<68}{phase:<11}{turn:>5}{:>7}{:>11}{until:>12}{:>6}  {:<9}{}",
+            match_id.to_string(),
+            or_none(mover.map(|mover| mover.0.to_string())),
+            or_none(contested.map(|turn| turn.to_string())),
+            or_none(held.map(|turn| turn.to_string())),
+            or_none(verdict),
+            submitted.join(", "),
+        );
+    }
+    Ok(())
+}
+
+fn fee(points: Option<u16>) -> Result<BasisPoints, String> {
+    BasisPoints::new(points.unwrap_or(0)).map_err(|error| format!("--fee: {error}"))
 }
 
 #[cfg(feature = "demo-games")]

@@ -24,12 +24,13 @@ use tokio::{
 };
 
 use crate::{
+    arbiter::BenchStart,
     chain::{Chain, ChainConfig, ChainError},
-    dispute::CourtInfo,
+    court::Venue,
     embedded::Embedded,
     follow::{Follow, Notes},
     http::{self, App},
-    hub::{Hub, Venue},
+    hub::Hub,
     machine::Machine,
     operator::Operator,
     peer::Closed,
@@ -142,6 +143,12 @@ pub enum StartError {
         /// The arena given.
         found: Address,
     },
+    /// The key is no arbiter's.
+    #[error("{0} is none of the arbiters of this arena's court: use the key of one")]
+    NoArbiter(Address),
+    /// Where transcripts are to be had.
+    #[error(transparent)]
+    Source(matchlock::client::TowerError),
     /// Nothing to play.
     #[error("a server needs at least one game")]
     NoGames,
@@ -171,13 +178,13 @@ impl Server {
         let listen = config.listen;
         let listener = TcpListener::bind(listen).await.map_err(|source| StartError::Listen { listen, source })?;
         let addr = listener.local_addr().map_err(|source| StartError::Listen { listen, source })?;
-        let store = Store::open(&config.data_dir)?;
+        let store = Store::open(&config.data_dir, "server.redb")?;
 
         let (chain, embedded) = connect(&config, &store).await?;
         let info = *chain.arena();
         let places = Arc::new(Semaphore::new(config.settings.max_connections));
-        let operator = Operator::new(chain.config().operator_key.clone(), info.domain);
-        let venue = Venue { token: info.token, court: CourtInfo::read(&chain).await? };
+        let operator = Operator::new(chain.config().key.clone(), info.domain);
+        let venue = Venue::read(&chain, &store).await?;
         let (asks, asked) = mpsc::unbounded_channel();
         let (settings, machine) = (config.settings, config.machine);
         let hub = Arc::new(Hub::new(settings, machine, operator, venue, games, store, asks)?);
@@ -193,8 +200,9 @@ impl Server {
         let (stop, stopped) = oneshot::channel();
         // A turn does not wait for the acknowledgement of the packet before: Nagle's algorithm costs 40 ms now and then.
         let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
+        let service = http::router(app).into_make_service_with_connect_info::<SocketAddr>();
         let serving = tokio::spawn(async move {
-            let serve = axum::serve(listener, http::router(app)).with_graceful_shutdown(async {
+            let serve = axum::serve(listener, service).with_graceful_shutdown(async {
                 let _ = stopped.await;
             });
             if let Err(error) = serve.await {
@@ -299,6 +307,15 @@ impl Server {
     }
 }
 
+impl From<BenchStart> for StartError {
+    fn from(error: BenchStart) -> StartError {
+        match error {
+            BenchStart::Chain(error) => StartError::Chain(error),
+            BenchStart::Store(error) => StartError::Store(error),
+        }
+    }
+}
+
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server").field("addr", &self.addr).finish_non_exhaustive()
@@ -326,21 +343,26 @@ async fn connect(config: &Config, store: &Store) -> Result<(Chain, Option<Embedd
             (chain, Some(embedded))
         }
     };
-    let domain = chain.arena().domain;
+    bind(store, &chain.arena().domain)?;
+    Ok((chain, embedded))
+}
+
+/// Binds a data directory to its arena, or refuses another one.
+pub(crate) fn bind(store: &Store, domain: &Domain) -> Result<(), StartError> {
     match store.meta(DOMAIN)? {
         None => {
-            let bytes = postcard::to_allocvec(&domain).expect("a domain always encodes");
+            let bytes = postcard::to_allocvec(domain).expect("a domain always encodes");
             store.write_now(vec![Change::Meta(DOMAIN, bytes)])?;
         }
         Some(bytes) => {
             let known: Domain = postcard::from_bytes(&bytes).map_err(|_| StoreError::Damaged)?;
-            if known != domain {
+            if known != *domain {
                 let (known, chain) = (known.arena, known.chain_id);
                 return Err(StartError::OtherArena { known, chain, found: domain.arena });
             }
         }
     }
-    Ok((chain, embedded))
+    Ok(())
 }
 
 /// The note of the arena that a data directory belongs to.

@@ -241,7 +241,7 @@ impl Hub {
                 self.ask(Ask::Forget(submission));
             }
             Some(Submitted::Single) => {
-                self.pleaded(&submission);
+                lock(&self.disputes).answered(self.now(), outcome);
                 match outcome {
                     Outcome::Confirmed(mined) => tracing::info!(key = submission, gas = mined.gas_used, "done"),
                     // Somebody else was faster, or the account signed after all.

@@ -26,7 +26,7 @@ use matchlock::{abi::MatchId, account::AccountId};
 use redb::{Database, ReadableDatabase, ReadableTable, TableError};
 
 pub(crate) use records::{
-    AccountRow, AppliedClaim, BatchRow, Ending, HeldWithdrawal, LeafRow, MatchRow, StatementDue, decode_row,
+    AccountRow, AppliedClaim, BatchRow, Ending, HeldWithdrawal, LeafRow, MatchRow, StatementDue, decode_row, encode_row,
 };
 pub(crate) use tables::Change;
 pub use tables::StoreError;
@@ -99,11 +99,11 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Opens the store in this directory, making both where they do not exist.
-    pub(crate) fn open(directory: &Path) -> Result<Store, StoreError> {
+    /// Opens the store of this name in this directory, making both where they do not exist.
+    pub(crate) fn open(directory: &Path, file: &str) -> Result<Store, StoreError> {
         std::fs::create_dir_all(directory)
             .map_err(|source| StoreError::Directory { path: directory.to_owned(), source })?;
-        let path = directory.join("server.redb");
+        let path = directory.join(file);
         Store::open_with(Box::new(move || {
             redb::Builder::new().set_cache_size(CACHE_BYTES).create(&path).map_err(|error| match error {
                 redb::DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path: path.clone() },
@@ -378,6 +378,12 @@ impl Store {
             }
             Ok(notes)
         })
+    }
+}
+
+impl AsRef<Store> for Store {
+    fn as_ref(&self) -> &Store {
+        self
     }
 }
 

@@ -21,7 +21,12 @@ struct Process {
 }
 
 fn run(directory: &Path) -> Process {
+    run_as(&[], directory)
+}
+
+fn run_as(mode: &[&str], directory: &Path) -> Process {
     let mut child = Command::new(env!("CARGO_BIN_EXE_matchlock-server"))
+        .args(mode)
         .args(["--listen", "127.0.0.1:0", "--data-dir"])
         .arg(directory)
         .stdout(Stdio::piped())
@@ -76,6 +81,37 @@ async fn the_binary_serves_stops_on_a_signal_and_survives_being_killed() {
 
     process.signal("-TERM");
     assert!(process.child.wait().expect("ends").success(), "a signal is no failure");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_binary_watches_and_arbitrates_beside_a_server_and_lists_disputes() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let home = |name: &str| directory.path().join(name);
+    let mut server = run(&home("server"));
+    let welcome = Wallet::new(1).connect_to(&server.url).await.welcome;
+    // The development server's operator is the court's only arbiter; a tower's key may be anybody's.
+    let (arena, rpc) = (welcome.domain.arena.to_string(), format!("{}/rpc", server.http()));
+    let key = home("server").join("operator.key").display().to_string();
+    let options = ["--rpc", &rpc, "--arena", &arena, "--key-file", &key, "--depth", "0"];
+    for mode in ["watch", "arbiter"] {
+        let mode = [&[mode][..], &options].concat();
+        let mut process = run_as(&mode, &home(mode[0]));
+        process.signal("-KILL");
+        assert!(!process.child.wait().expect("ends").success());
+        let mut process = run_as(&mode, &home(mode[0]));
+        for url in [&process.url, &server.http()] {
+            let listed = Command::new(env!("CARGO_BIN_EXE_matchlock-server"))
+                .args(["disputes", "--json", "--url", url])
+                .output()
+                .expect("runs");
+            assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+            assert_eq!(String::from_utf8_lossy(&listed.stdout).trim(), "[]");
+        }
+        process.signal("-TERM");
+        assert!(process.child.wait().expect("ends").success(), "a signal is no failure");
+    }
+    server.signal("-TERM");
+    assert!(server.child.wait().expect("ends").success());
 }
 
 #[test]

@@ -65,7 +65,7 @@ async fn a_wrong_arena_key_or_chain() {
     };
     let error = start(&|chain| chain.arena = Address::repeat_byte(9)).await;
     assert!(matches!(error, StartError::Chain(ChainError::Arena(_))), "{error}");
-    let error = start(&|chain| chain.operator_key = common::key(7)).await;
+    let error = start(&|chain| chain.key = common::key(7)).await;
     assert!(matches!(error, StartError::Chain(ChainError::WrongOperator { .. })), "{error}");
     let error = start(&|chain| chain.chain_id = Some(1)).await;
     assert!(matches!(error, StartError::Chain(ChainError::WrongChain { expected: 1, .. })), "{error}");

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod bench;
 pub mod compare;
+pub mod court;
 pub mod fuzz;
 pub mod model;
 pub mod play;

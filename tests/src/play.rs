@@ -111,6 +111,7 @@ pub async fn play(options: &Options) -> Result<Account, Failure> {
         settle_age: 5,
         pool: Amount::new(stake.units() * 4 * u128::from(options.players) + bankroll.units())?,
         tune: None,
+        arbiters: (Vec::new(), 1),
     })
     .await?;
     let rules = world.game(&options.game)?;

@@ -48,6 +48,8 @@ pub struct Plan {
     pub pool: Amount,
     /// Other settings of the server.
     pub tune: Option<fn(&mut Settings)>,
+    /// The court's arbiters on a node of one's own, and how many of them rule; empty: the operator alone.
+    pub arbiters: (Vec<Address>, u8),
 }
 
 impl Plan {
@@ -61,6 +63,7 @@ impl Plan {
             settle_age: 1,
             pool: ether(10),
             tune: None,
+            arbiters: (Vec::new(), 1),
         }
     }
 }
@@ -214,7 +217,11 @@ impl World {
         if let Some(rpc) = &plan.rpc {
             let operator = Key::random()?;
             send(rpc, &plan.funder, operator.address(), U256::from(10u64.pow(18))).await?;
-            let deployment = deploy(rpc, &operator, arena_config()).await?;
+            let mut arena = arena_config();
+            if let Some(court) = &mut arena.court {
+                (court.arbiters, court.quorum) = plan.arbiters;
+            }
+            let deployment = deploy(rpc, &operator, arena).await?;
             let wallet = LocalWallet::new(HttpProvider::new(rpc)?, plan.funder.clone());
             ArenaChain::connect(wallet, deployment.arena).await?.fund(plan.pool).await?;
             let chain = ChainConfig::new(rpc, deployment.arena, operator.clone());

@@ -51,7 +51,7 @@ impl Played {
         let mut table = Table::open_until(arena.domain(), rules, seats, 0, seed, times);
         table.play_out(seed);
         let transcript = table.channels[0].transcript().ok_or("it was open")?;
-        Ok(Played(Case::new(transcript, &rules)?))
+        Ok(Played(Case::new(transcript, rules)?))
     }
 
     /// Shows the court what was signed up to a turn, in as many calls as it takes.

@@ -400,7 +400,7 @@ async fn rule(dead: &Dead, case: &Case, arbiter: &Key) -> Result<(), Failure> {
     let judgment = counsel.judgment(&dispute).ok_or("a judgment")?;
     assert!(!judgment.ruling.legal);
     let signature = arbiter.sign(info.domain.digest(judgment.ruling.struct_hash()))?;
-    let plea = counsel.rule(&dispute, &judgment, &[signature]);
+    let plea = judgment.rule(case.terms(), dispute.docket(), &[signature]);
     let data = alloy_primitives::Bytes::from(plea.calldata);
     let from = dead.bank.sender().await?;
     rpc.0.request("eth_sendTransaction", json!([{ "from": from, "to": info.court, "data": data }])).await?;

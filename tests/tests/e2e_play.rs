@@ -30,6 +30,7 @@ async fn played_and_settled(game: &str, seats: usize) -> Result<(), Failure> {
         settle_age: 1,
         pool: Amount::ZERO,
         tune: None,
+        arbiters: (Vec::new(), 1),
     })
     .await?;
     let rules = world.game(game)?;

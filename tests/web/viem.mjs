@@ -139,7 +139,7 @@ async function theVectors() {
     assert.equal(await recoverTypedDataAddress({ ...data, signature: await key.signTypedData(data) }), key.address);
     seen.add(primaryType);
   }
-  assert.deepEqual([...seen].sort(), ["Exit", "Login", "Match", "Receipt", "State", "Statement", "Withdrawal"]);
+  assert.deepEqual([...seen].sort(), ["Arrival", "Exit", "Login", "Match", "Receipt", "State", "Statement", "Withdrawal"]);
 
   const { settle } = read("../vectors/batch.json");
   const call = decodeFunctionData({ abi: arena.abi, data: settle.calldata });

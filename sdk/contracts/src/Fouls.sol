@@ -85,8 +85,7 @@ abstract contract Fouls is Dockets, ReentrancyGuardTransient {
         if (c.contested == 0) revert NotBeforeArbiters();
         _expectTrail(t.id, trail, c.top);
         if (trail.length < 2 || trail[1].turn != c.contested) revert WrongTrail();
-        bytes32 accused = _stateHash(t.id, trail[1]);
-        _checkQuorum(_digest(keccak256(abi.encode(RULING_TYPE, t.id, accused, legal))), signatures);
+        _checkQuorum(_rulingDigest(t.id, _stateHash(t.id, trail[1]), legal), signatures);
         if (legal) {
             c.ruled |= 1 << (c.contested & 63);
             c.contested = 0;
@@ -97,6 +96,17 @@ abstract contract Fouls is Dockets, ReentrancyGuardTransient {
             _returnBond(t.id);
             _close(t, terms, c, trail);
         }
+    }
+
+    /// @notice Publishes one arbiter's signature on a ruling, so that whoever sees the quorum of them can bring it to `rule`: arbiters agree
+    /// without talking to each other (R7.10). Anyone may call; nothing is stored or decided.
+    /// @param top The struct hash of the header ruled on.
+    /// @param signature An arbiter's on `Ruling`, 64 bytes.
+    function testify(bytes32 id, bytes32 top, bool legal, bytes calldata signature) external {
+        _expectLength(signature, SIGNATURE);
+        address arbiter = _recover(_rulingDigest(id, top, legal), signature, 0);
+        if (!_isArbiter[arbiter]) revert BadSignature(0); // nobody else fills the logs that everybody reads
+        emit Testified(id, arbiter, top, legal, signature);
     }
 
     /// @notice Shows that the author of a header above the agreed one has signed another header for that turn; anyone may (R5.9).
@@ -179,6 +189,10 @@ abstract contract Fouls is Dockets, ReentrancyGuardTransient {
     }
 
     // ------------------------------------------------------------------------------------------------------- arbiters
+
+    function _rulingDigest(bytes32 id, bytes32 top, bool legal) private view returns (bytes32) {
+        return _digest(keccak256(abi.encode(RULING_TYPE, id, top, legal)));
+    }
 
     /// @dev Ascending, so that nobody counts twice.
     function _checkQuorum(bytes32 digest, bytes calldata signatures) private view {

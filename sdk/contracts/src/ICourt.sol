@@ -56,6 +56,8 @@ interface ICourt {
     event Contested(bytes32 indexed matchId, address indexed contester, Docket docket);
     /// @notice The arbiters found the accused header legal; play goes on.
     event Upheld(bytes32 indexed matchId, Docket docket);
+    /// @notice An arbiter says of the header `top` what it signed; nothing has changed. The quorum of these is what `rule` takes (R7.10).
+    event Testified(bytes32 indexed matchId, address indexed arbiter, bytes32 top, bool legal, bytes signature);
     /// @notice Somebody doubts that the match was ever opened (R7.12).
     event Doubted(bytes32 indexed matchId, Docket docket);
     /// @notice The dispute has ended; `stakesBack` where nobody showed or ruled anything. The arena's `Concluded` has the payouts.

@@ -98,6 +98,7 @@ mod interface {
             function contest(Arena.Match terms, Docket docket, Arena.State[] trail, bytes position, bytes action)
                 external payable;
             function rule(Arena.Match terms, Docket docket, Arena.State[] trail, bool legal, bytes signatures) external;
+            function testify(bytes32 id, bytes32 top, bool legal, bytes signature) external;
             function equivocate(
                 Arena.Match terms, Docket docket, Arena.State[] trail, Arena.State other, address owner, bytes signature
             ) external;
@@ -124,6 +125,7 @@ mod interface {
             event Closed(bytes32 indexed matchId, Docket docket);
             event Contested(bytes32 indexed matchId, address indexed contester, Docket docket);
             event Upheld(bytes32 indexed matchId, Docket docket);
+            event Testified(bytes32 indexed matchId, address indexed arbiter, bytes32 top, bool legal, bytes signature);
             event Doubted(bytes32 indexed matchId, Docket docket);
             event Finalized(bytes32 indexed matchId, bool stakesBack);
             event BondReturned(bytes32 indexed matchId, address indexed contester);
@@ -187,10 +189,6 @@ impl From<&Arena::Match> for MatchTerms {
     }
 }
 
-fn amount(units: &U96) -> Amount {
-    Amount::new(units.to()).expect("96 bits fit an amount")
-}
-
 impl Arena::concludeCall {
     /// Applies a final; `owners` are the seats', `signatures` on the final: the seats' in order, then the operator's.
     pub fn of(terms: &MatchTerms, last: &State, owners: &[Address], signatures: &[Signature]) -> Arena::concludeCall {
@@ -222,6 +220,10 @@ impl From<&Arena::State> for State {
             payouts: state.payouts.iter().map(amount).collect(),
         }
     }
+}
+
+fn amount(units: &U96) -> Amount {
+    Amount::new(units.to()).expect("96 bits fit an amount")
 }
 
 impl From<&State> for Arena::State {

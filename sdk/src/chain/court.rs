@@ -7,8 +7,8 @@ use alloy_sol_types::{SolCall, SolEventInterface, SolInterface};
 
 use super::{ArenaChain, CallError, LogEntry, Provider, ProviderError, Rpc, TxOutcome};
 use crate::{
-    abi::{Court, MatchId, MatchTerms, State},
-    dispute::{self, Dispute, Docket, Shown},
+    abi::{Court, MatchId, MatchTerms, Ruling, State, StateHash},
+    dispute::{self, Contest, Dispute, Docket, Shown, Testimony},
     sign::Signature,
 };
 
@@ -83,15 +83,21 @@ pub struct DisputeUpdate {
     pub docket: Option<Docket>,
     /// What was shown, as far as it can be read: the base, and the headers above it.
     pub shown: Option<(State, Vec<Shown>)>,
+    /// How a header was brought before the arbiters now, if it was and can be read.
+    pub contest: Option<Contest>,
 }
 
 impl DisputeUpdate {
     /// The dispute after this, `known` before; `None`: it has ended.
     pub fn after(self, known: Option<Dispute>) -> Option<Dispute> {
         let docket = self.docket?;
-        Some(match known {
+        let dispute = match known {
             Some(known) => known.moved(docket, self.shown),
             None => Dispute::new(docket, self.shown),
+        };
+        Some(match self.contest {
+            Some(contest) => dispute.contested_by(contest),
+            None => dispute,
         })
     }
 }
@@ -115,25 +121,36 @@ pub async fn read_disputes<P: Provider>(
             }
             continue;
         }
-        let is_shown = matches!(event.data, Court::CourtEvents::Shown(_));
+        let is_told_by_its_call = matches!(event.data, Court::CourtEvents::Shown(_) | Court::CourtEvents::Contested(_));
         let Some((match_id, docket)) = docket_of(event.data) else { continue };
-        let mut shown = None;
-        if is_shown {
+        let mut call = None;
+        if is_told_by_its_call {
             let Some(transaction) = rpc.transaction(entry.transaction_hash).await? else { return Ok(None) };
-            shown = (transaction.to == Some(court)).then(|| evidence(&transaction.input)).flatten();
+            let is_direct = transaction.to == Some(court);
+            call = is_direct.then(|| Court::CourtCalls::abi_decode(&transaction.input).ok()).flatten();
         }
-        updates.push(DisputeUpdate { match_id, docket, shown });
+        let (shown, contest) = match &call {
+            Some(Court::CourtCalls::challenge(call)) => (Some(dispute::shown(&call.shown)), None),
+            Some(Court::CourtCalls::respond(call)) => (Some(dispute::shown(&call.shown)), None),
+            Some(Court::CourtCalls::contest(call)) => (None, Some(call.into())),
+            _ => (None, None),
+        };
+        updates.push(DisputeUpdate { match_id, docket, shown, contest });
     }
     Ok(Some(updates))
 }
 
-/// What a call of the court shows.
-fn evidence(calldata: &[u8]) -> Option<(State, Vec<Shown>)> {
-    Some(match Court::CourtCalls::abi_decode(calldata).ok()? {
-        Court::CourtCalls::challenge(call) => dispute::shown(&call.shown),
-        Court::CourtCalls::respond(call) => dispute::shown(&call.shown),
-        _ => return None,
+/// What arbiters say in these logs of a court, which has checked whose word it is.
+pub fn read_testimonies(court: Address, logs: &[LogEntry]) -> Vec<Testimony> {
+    let told = logs.iter().filter(|entry| entry.address == court);
+    told.filter_map(|entry| {
+        let event = Court::CourtEvents::decode_log(&entry.log()).ok()?;
+        let Court::CourtEvents::Testified(event) = event.data else { return None };
+        let (match_id, top, legal) = (MatchId(event.matchId), StateHash(event.top), event.legal);
+        let signature = Signature(event.signature.as_ref().try_into().ok()?);
+        Some(Testimony { arbiter: event.arbiter, ruling: Ruling { match_id, top, legal }, signature })
     })
+    .collect()
 }
 
 /// What an event says was shown: headers and moves. The base is not among them, so the first header stands for it.
@@ -157,6 +174,7 @@ fn docket_of(event: Court::CourtEvents) -> Option<(MatchId, Option<Docket>)> {
         Court::CourtEvents::Doubted(event) => (MatchId(event.matchId), Some((&event.docket).into())),
         Court::CourtEvents::Finalized(event) => (MatchId(event.matchId), None),
         Court::CourtEvents::Recorded(_)
+        | Court::CourtEvents::Testified(_)
         | Court::CourtEvents::BondReturned(_)
         | Court::CourtEvents::BondLost(_)
         | Court::CourtEvents::BondPaid(_) => return None,

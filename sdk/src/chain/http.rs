@@ -40,21 +40,8 @@ impl HttpProvider {
     /// # Errors
     /// The URL is none, or of a kind that this build cannot use.
     pub fn new(url: &str) -> Result<HttpProvider, ProviderError> {
-        let bad = |reason: String| ProviderError::Url { url: url.to_owned(), reason };
-        let parsed = Url::parse(url).map_err(|error| bad(error.to_string()))?;
-        match parsed.scheme() {
-            "http" => {}
-            "https" if cfg!(feature = "tls") => {}
-            "https" => return Err(bad("this build has no TLS; build with the feature `tls`".to_owned())),
-            other => return Err(bad(format!("{other}:// is neither http:// nor https://"))),
-        }
-        // No proxy: the endpoint is where the URL says. No redirects: they would turn POST into GET.
-        let client = Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| bad(error.to_string()))?;
-        Ok(HttpProvider { url: parsed, client, timeout: REQUEST_TIMEOUT, limit: ANSWER_LIMIT, next: AtomicU64::new(1) })
+        let (url, client) = endpoint(url).map_err(|reason| ProviderError::Url { url: url.to_owned(), reason })?;
+        Ok(HttpProvider { url, client, timeout: REQUEST_TIMEOUT, limit: ANSWER_LIMIT, next: AtomicU64::new(1) })
     }
 
     /// Waits so long for each answer.
@@ -109,12 +96,7 @@ impl HttpProvider {
         if error.is_timeout() {
             return ProviderError::Timeout { method: method.to_owned(), seconds: self.timeout.as_secs() };
         }
-        // The innermost cause says what happened; the outer ones repeat the URL, which may hold a secret.
-        let mut cause: &dyn Error = error;
-        while let Some(inner) = cause.source() {
-            cause = inner;
-        }
-        ProviderError::Unreachable { url: self.shown(), reason: cause.to_string() }
+        ProviderError::Unreachable { url: self.shown(), reason: cause(error) }
     }
 
     /// The URL without what may be a secret: many providers put their key into the path.
@@ -122,6 +104,29 @@ impl HttpProvider {
         let port = self.url.port().map(|port| format!(":{port}")).unwrap_or_default();
         format!("{}://{}{port}", self.url.scheme(), self.url.host_str().unwrap_or_default())
     }
+}
+
+/// What talks to the HTTP server of this URL, or why nothing can.
+pub(crate) fn endpoint(url: &str) -> Result<(Url, Client), String> {
+    let parsed = Url::parse(url).map_err(|error| error.to_string())?;
+    match parsed.scheme() {
+        "http" => {}
+        "https" if cfg!(feature = "tls") => {}
+        "https" => return Err("this build has no TLS; build with the feature `tls`".to_owned()),
+        other => return Err(format!("{other}:// is neither http:// nor https://")),
+    }
+    // No proxy: the endpoint is where the URL says. No redirects: they would turn POST into GET.
+    let client = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build();
+    Ok((parsed, client.map_err(|error| error.to_string())?))
+}
+
+/// The innermost cause says what happened; the outer ones repeat the URL, which may hold a secret.
+pub(crate) fn cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
 }
 
 impl Provider for HttpProvider {

@@ -25,8 +25,9 @@ pub use arena::{
     ArenaChain, ArenaError, ArenaInfo, CONCLUDED, CallError, ChainAccount, DISPUTED, PATIENCE, Pool, SignedWithdrawal,
     TxOutcome, is_concluded, read_arena, read_contract,
 };
-pub use court::{DisputeUpdate, read_disputes};
+pub use court::{DisputeUpdate, read_disputes, read_testimonies};
 pub use http::{ANSWER_LIMIT, HttpProvider, REQUEST_TIMEOUT};
+pub(crate) use http::{cause, endpoint};
 pub use provider::{Answer, Provider, ProviderError};
 pub use revert::{ArenaRefusal, ContractError, CourtError, CourtRefusal, Revert};
 pub use rpc::{Block, BlockId, Call, Fees, LogEntry, Receipt, Rpc, SentTransaction};

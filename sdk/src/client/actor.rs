@@ -10,9 +10,10 @@ use tokio::{
 
 use super::{
     Client, ClientConfig, ClientError, ClientEvent, Clock, Command, Link, Match, MatchEvent, OwnChain, Policy, Seat,
-    Snapshot, Store,
+    Snapshot, Store, Watchtower,
     advocate::{self, Bench},
     link::{self, Socket, receive, send},
+    towers::{Changed, Towers},
 };
 use crate::{
     abi::MatchId,
@@ -64,15 +65,19 @@ struct Known<S> {
     wallet: Option<Arc<dyn Provider>>,
     policy: Policy,
     signer: Arc<dyn Signer>,
+    towers: Vec<(String, Watchtower)>,
 }
 
 impl<S: Store> Known<S> {
     fn load(config: ClientConfig<S>) -> Result<Known<S>, ClientError> {
-        let ClientConfig { url, owner, signer, rules, mut store, clock, chain, wallet, policy, exposure } = config;
+        let ClientConfig { url, owner, signer, rules, mut store, clock, chain, wallet, policy, exposure, towers } =
+            config;
+        let towers = towers.into_iter().map(|url| Watchtower::new(&url).map(|tower| (url, tower)));
+        let towers = towers.collect::<Result<Vec<_>, _>>()?;
         let chain = chain.or_else(|| wallet.clone()).map(|node| OwnChain(Rpc(node)));
         let mut session = Session::new(owner, signer.clone(), rules, store.load()?)?;
         session.limit_exposure(exposure);
-        Ok(Known { url, session, store, clock, chain, wallet, policy, signer })
+        Ok(Known { url, session, store, clock, chain, wallet, policy, signer, towers })
     }
 
     async fn connect(&mut self) -> Result<(Socket, Welcome), ClientError> {
@@ -101,7 +106,7 @@ impl<S: Store> Known<S> {
 
 async fn run<S: Store>(known: Known<S>, socket: Option<Socket>, welcome: Welcome) -> Result<Client, ClientError> {
     let bench = known.bench(&welcome).await?;
-    let Known { url, session, store, clock, chain, .. } = known;
+    let Known { url, session, store, clock, chain, towers, .. } = known;
     let (commands, wishes) = mpsc::channel(COMMANDS);
     let (events, _) = broadcast::channel(EVENTS);
     let state = if socket.is_some() { Link::Online } else { Link::Offline };
@@ -118,6 +123,7 @@ async fn run<S: Store>(known: Known<S>, socket: Option<Socket>, welcome: Welcome
         tokio::spawn(advocate::run(bench, commands.downgrade(), events.clone()));
     }
     let mut actor = Actor {
+        towers: Towers::start(towers, &session, &commands, &events),
         url,
         session,
         store,
@@ -148,6 +154,7 @@ async fn run<S: Store>(known: Known<S>, socket: Option<Socket>, welcome: Welcome
 
 struct Actor<S> {
     url: String,
+    towers: Towers,
     session: Session,
     store: S,
     clock: Clock,
@@ -462,6 +469,7 @@ impl<S: Store> Actor<S> {
         if !step.records().is_empty() {
             self.store.save(step.records().to_vec()).await?;
         }
+        let changed = Changed::of(step.records());
         let mut out = Vec::new();
         for effect in self.session.commit(step)? {
             match effect {
@@ -469,6 +477,7 @@ impl<S: Store> Actor<S> {
                 SessionEffect::Notify(notice) => self.notify(notice),
             }
         }
+        self.towers.tell(&changed);
         Ok(out)
     }
 

@@ -41,6 +41,8 @@ pub struct ClientConfig<S> {
     pub policy: Policy,
     /// No seat is taken while the operator owes this account so much that no batch has settled (section 1).
     pub exposure: Amount,
+    /// Watchtowers that are told of every turn, for when this player is away: the URLs of their HTTP.
+    pub towers: Vec<String>,
 }
 
 impl<S> ClientConfig<S> {
@@ -54,8 +56,8 @@ impl<S> ClientConfig<S> {
     ) -> ClientConfig<S> {
         let (url, signer) = (url.into(), Arc::new(signer));
         let (clock, chain, wallet) = (Clock::default(), None, None);
-        let (policy, exposure) = (Policy::default(), Amount::MAX);
-        ClientConfig { url, owner, signer, rules, store, clock, chain, wallet, policy, exposure }
+        let (policy, exposure, towers) = (Policy::default(), Amount::MAX, Vec::new());
+        ClientConfig { url, owner, signer, rules, store, clock, chain, wallet, policy, exposure, towers }
     }
 
     /// The same with a node of one's own: the client sees by itself what the chain says of its account and its matches, takes up what an
@@ -100,6 +102,12 @@ impl<S> ClientConfig<S> {
     /// The same with another policy for going to court.
     pub fn with_policy(mut self, policy: Policy) -> ClientConfig<S> {
         self.policy = policy;
+        self
+    }
+
+    /// The same with watchtowers. They need no trust: a match is entrusted to all of them, and one that is awake is enough.
+    pub fn with_towers(mut self, urls: impl IntoIterator<Item = impl Into<String>>) -> ClientConfig<S> {
+        self.towers.extend(urls.into_iter().map(Into::into));
         self
     }
 

@@ -3,12 +3,13 @@
 use alloc::{format, string::String, vec::Vec};
 use core::{fmt, iter};
 
+use alloy_primitives::Address;
 use alloy_sol_types::SolCall;
 use serde::{Deserialize, Serialize};
 
-use super::{Docket, Phase, Replay, Shown, Signed};
+use super::{Contest, Docket, Judgment, Phase, Replay, Shown, Signed, Testimony, ruling::Testimonies};
 use crate::{
-    abi::{Arena, Court, MatchTerms, Ruling, State},
+    abi::{Arena, Court, MatchId, MatchTerms, State, StateHash},
     game::{BasisPoints, Seat},
     rules::Rules,
     sign::Signature,
@@ -21,12 +22,16 @@ pub struct Dispute {
     docket: Docket,
     /// A base, and the headers from there to the docket's top, as far as they could be read.
     shown: Option<(State, Vec<Shown>)>,
+    /// How the header before the arbiters was contested, if that can be read.
+    contest: Option<Contest>,
+    /// What arbiters have said.
+    testimonies: Testimonies,
 }
 
 impl Dispute {
     /// A dispute with this docket, and what was shown for it: a base, and the headers above it.
     pub fn new(docket: Docket, shown: Option<(State, Vec<Shown>)>) -> Dispute {
-        Dispute { docket, shown }
+        Dispute { docket, shown, contest: None, testimonies: Testimonies::default() }
     }
 
     /// The dispute after its docket changed. `more` is what was shown then, on top of what was shown before or in its place; `None`
@@ -42,7 +47,53 @@ impl Dispute {
             }
             (_, more) => more,
         };
-        Dispute { docket, shown }
+        let contest = self.contest.filter(|_| docket.phase() == Phase::Contested);
+        Dispute { docket, shown, contest, testimonies: self.testimonies }
+    }
+
+    /// The same with how a header was brought before the arbiters.
+    pub fn contested_by(self, contest: Contest) -> Dispute {
+        Dispute { contest: Some(contest), ..self }
+    }
+
+    /// Takes what an arbiter said of this match; whether it is new.
+    pub fn hear(&mut self, testimony: Testimony) -> bool {
+        self.testimonies.add(testimony)
+    }
+
+    /// What arbiters have said.
+    pub fn testimonies(&self) -> impl Iterator<Item = &Testimony> {
+        self.testimonies.iter()
+    }
+
+    /// How the header before the arbiters was contested, if that can be read.
+    pub fn contest(&self) -> Option<&Contest> {
+        self.contest.as_ref()
+    }
+
+    /// The header that is before the arbiters; `None` if none is, or it was never seen here.
+    pub fn accused(&self, id: MatchId) -> Option<StateHash> {
+        let turn = self.docket.contested()?;
+        let trail = self.contest.as_ref().and_then(|contest| contest.trail(id, &self.docket));
+        let shown = || self.headers().find(|state| state.turn == turn);
+        trail.map(|trail| &trail[1]).or_else(shown).map(|state| state.hash(id))
+    }
+
+    /// The signatures of exactly the quorum, ascending by signer, with this arbiter's own added to what others have said on the chain;
+    /// `None`: there are not as many yet.
+    pub fn quorum(&self, judgment: &Judgment, own: (Address, Signature), quorum: usize) -> Option<Vec<Signature>> {
+        self.testimonies.on(&judgment.ruling, Some(own), quorum)
+    }
+
+    /// What the quorum of arbiters has said of the header before them, with their signatures: whoever sees it may bring it to the
+    /// court. `None`: nothing yet, or no contest that can be read; [`Counsel::verdict`] knows more headers.
+    pub fn verdict(&self, id: MatchId, quorum: usize) -> Option<(Judgment, Vec<Signature>)> {
+        self.verdict_on(id, self.contest.as_ref()?.trail(id, &self.docket)?.to_vec(), quorum)
+    }
+
+    fn verdict_on(&self, id: MatchId, trail: Vec<State>, quorum: usize) -> Option<(Judgment, Vec<Signature>)> {
+        let (legal, signatures) = self.testimonies.verdict(id, trail[1].hash(id), quorum)?;
+        Some((Judgment::new(id, trail, legal), signatures))
     }
 
     /// What the court knows.
@@ -134,6 +185,13 @@ pub enum Motion {
         /// The turn.
         turn: u32,
     },
+    /// Says what one arbiter finds.
+    Testify {
+        /// The turn of the header ruled on.
+        turn: u32,
+        /// What it says of it.
+        legal: bool,
+    },
     /// Brings the arbiters' ruling.
     Rule {
         /// The turn of the header ruled on.
@@ -166,23 +224,14 @@ impl fmt::Display for Motion {
             Motion::Respond { turn } => write!(f, "an answer with turn {turn}"),
             Motion::Contest { turn, .. } => write!(f, "a contest of turn {turn}"),
             Motion::Equivocate { turn } => write!(f, "two headers for turn {turn}"),
+            Motion::Testify { turn, legal: true } => write!(f, "the word that turn {turn} is legal"),
+            Motion::Testify { turn, legal: false } => write!(f, "the word that turn {turn} is illegal"),
             Motion::Rule { turn, legal: true } => write!(f, "a ruling that turn {turn} is legal"),
             Motion::Rule { turn, legal: false } => write!(f, "a ruling that turn {turn} is illegal"),
             Motion::Finalize => f.write_str("the end of the dispute"),
             Motion::Conclude => f.write_str("the final that everyone signed"),
         }
     }
-}
-
-/// What the rules say of a header that is before the arbiters.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Judgment {
-    /// Its turn.
-    pub turn: u32,
-    /// To be signed.
-    pub ruling: Ruling,
-    /// The parent, the header, and all others up to the docket's top.
-    trail: Vec<State>,
 }
 
 /// What was shown and must not stand.
@@ -235,11 +284,16 @@ impl<'a> Counsel<'a> {
         // What is agreed anybody can show; a move of its own that nobody has signed over yet is waited for.
         let own = self.seat.is_some() && docket.mover() == self.seat && docket.phase() == Phase::Open;
         let own = own && self.signed.agreed() <= docket.turn();
-        let wait = (docket.until() - docket.since()) * u64::from(self.patience.points()) / 10_000;
-        if !own && moment.now < docket.since() + wait {
+        if !own && !self.is_due(dispute, moment) {
             return None;
         }
         self.respond(dispute)
+    }
+
+    /// Whether so much of the window has passed that it acts in place of somebody else.
+    fn is_due(&self, dispute: &Dispute, moment: Moment) -> bool {
+        let (since, until) = (dispute.docket.since(), dispute.docket.until());
+        moment.now >= since + until.saturating_sub(since) * u64::from(self.patience.points()) / 10_000
     }
 
     /// What is newer than what the court knows (R7.4, R7.9).
@@ -365,8 +419,7 @@ impl<'a> Counsel<'a> {
         if legal && !self.knows(dispute, turn) {
             return None;
         }
-        let ruling = Ruling { match_id: self.signed.id, top: trail[1].hash(self.signed.id), legal };
-        Some(Judgment { turn, ruling, trail })
+        Some(Judgment::new(self.signed.id, trail, legal))
     }
 
     /// Whether the header of this turn was replayed here, in what was shown or before.
@@ -376,18 +429,19 @@ impl<'a> Counsel<'a> {
             || dispute.from(turn).is_some_and(|headers| self.signed.header(turn) == headers.first())
     }
 
-    /// Brings a ruling: the signatures of exactly the quorum, ascending by signer.
-    pub fn rule(&self, dispute: &Dispute, judgment: &Judgment, signatures: &[Signature]) -> Plea {
-        let Judgment { turn, ruling, trail } = judgment;
-        let call = Court::ruleCall {
-            terms: self.terms.into(),
-            docket: (&dispute.docket).into(),
-            trail: trail.iter().map(Into::into).collect(),
-            legal: ruling.legal,
-            signatures: signatures.iter().flat_map(|signature| signature.0).collect::<Vec<u8>>().into(),
+    /// Brings what the quorum of arbiters has said of the header before them, which the last of these does by itself; `None`: nothing,
+    /// or nothing yet.
+    pub fn verdict(&self, dispute: &Dispute, quorum: usize, moment: Moment) -> Option<Plea> {
+        let id = self.signed.id;
+        if moment.passed > dispute.docket.until() || !self.is_due(dispute, moment) {
+            return None;
+        }
+        let known = dispute.verdict(id, quorum);
+        let (judgment, signatures) = match known {
+            Some(known) => known,
+            None => dispute.verdict_on(id, self.trail(dispute, dispute.docket.contested()?)?, quorum)?,
         };
-        let motion = Motion::Rule { turn: *turn, legal: ruling.legal };
-        self.plea(motion, moment_of(&dispute.docket), &call)
+        Some(judgment.rule(self.terms, &dispute.docket, &signatures))
     }
 
     /// The parent of a header on the docket's chain, the header, and all others up to the docket's top.
@@ -427,17 +481,23 @@ impl<'a> Counsel<'a> {
     }
 
     fn plea(&self, motion: Motion, about: String, call: &impl SolCall) -> Plea {
-        let name = match motion {
-            Motion::Challenge { .. } => "challenge",
-            Motion::Respond { .. } => "respond",
-            Motion::Contest { .. } => "contest",
-            Motion::Equivocate { .. } => "equivocate",
-            Motion::Rule { .. } => "rule",
-            Motion::Finalize => "finalize",
-            Motion::Conclude => "conclude",
-        };
-        Plea { key: format!("{name}-{}-{about}", self.signed.id), motion, calldata: call.abi_encode() }
+        plea(self.signed.id, motion, about, call)
     }
+}
+
+/// A call of the court, under a key that names it.
+pub(super) fn plea(id: MatchId, motion: Motion, about: String, call: &impl SolCall) -> Plea {
+    let name = match motion {
+        Motion::Challenge { .. } => "challenge",
+        Motion::Respond { .. } => "respond",
+        Motion::Contest { .. } => "contest",
+        Motion::Equivocate { .. } => "equivocate",
+        Motion::Testify { .. } => "testify",
+        Motion::Rule { .. } => "rule",
+        Motion::Finalize => "finalize",
+        Motion::Conclude => "conclude",
+    };
+    Plea { key: format!("{name}-{id}-{about}"), motion, calldata: call.abi_encode() }
 }
 
 /// The newest turn that evidence shows.
@@ -446,7 +506,7 @@ fn top(shown: &Court::Evidence) -> u32 {
 }
 
 /// What tells one state of a docket from the next.
-fn moment_of(docket: &Docket) -> String {
+pub(super) fn moment_of(docket: &Docket) -> String {
     let phase = match docket.phase() {
         Phase::Open => "open",
         Phase::Contested => "contested",

@@ -2,13 +2,14 @@
 
 use alloc::vec::Vec;
 
+use alloy_primitives::keccak256;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     abi::{Court, MatchId, MatchTerms, State},
-    channel::{self, ChannelError, Fault},
-    game::Seat,
-    rules::Rules,
+    channel::{self, ChannelError, Fault, HeaderField},
+    game::{Amount, Seat},
+    rules::{MAX_ACTION, Rules},
     sign::Signature,
     transcript::Cursor,
     wire::Turn,
@@ -43,6 +44,34 @@ pub fn shown(evidence: &Court::Evidence) -> (State, Vec<Shown>) {
     ((&evidence.base).into(), headers.collect())
 }
 
+/// Whether a header may follow its parent as far as the court looks (R7.2), which knows no rules: it links, its move is this one, and
+/// it is such that the arena could apply it.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn follows(id: MatchId, terms: &MatchTerms, parent: &State, state: &State, action: &[u8]) -> Result<(), Fault> {
+    if parent.is_final() {
+        return Err(Fault::AfterTheEnd);
+    }
+    if state.turn != parent.turn + 1 || state.prev != parent.hash(id) {
+        return Err(Fault::Unlinked);
+    }
+    let mover = state.mover();
+    let paid = Amount::total(&state.payouts).filter(|_| state.payouts.len() == terms.seats.len());
+    let field = if action.len() > MAX_ACTION || keccak256(action) != state.action {
+        HeaderField::Move
+    } else if mover.is_some_and(|mover| mover.index() >= terms.seats.len()) {
+        HeaderField::Mover
+    } else if paid.is_none_or(|paid| Amount::total(&terms.stakes).is_none_or(|pot| paid > pot)) {
+        HeaderField::Payouts
+    } else if mover.is_some() && state.turn >= terms.max_turns {
+        return Err(Fault::TooLong);
+    } else {
+        return Ok(());
+    };
+    Err(Fault::Header { field })
+}
+
 /// A match replayed by its rules, header by header.
 #[derive(Clone, Debug)]
 pub struct Replay<'a> {
@@ -60,6 +89,18 @@ impl<'a> Replay<'a> {
     pub fn new(id: MatchId, terms: &'a MatchTerms, rules: &'a dyn Rules) -> Result<Replay<'a>, ChannelError> {
         let (state, placed) = channel::start(terms, rules)?;
         Ok(Replay { id, terms, rules, at: Cursor { hash: state.hash(id), state, placed } })
+    }
+
+    /// From a header on, with the encoded position that it commits to; `None` if it does not, or the rules do not know the position.
+    pub fn from(
+        id: MatchId,
+        terms: &'a MatchTerms,
+        rules: &'a dyn Rules,
+        state: State,
+        position: &[u8],
+    ) -> Option<Replay<'a>> {
+        let placed = rules.place(position).ok().filter(|placed| placed.commitment() == state.board)?;
+        Some(Replay { id, terms, rules, at: Cursor { hash: state.hash(id), state, placed } })
     }
 
     /// Goes on to this header if it is what the rules make of its move; signatures are not looked at.

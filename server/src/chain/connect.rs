@@ -22,7 +22,7 @@ const READS_AT_ONCE: usize = 16;
 /// A node's answers, shared.
 pub(crate) type Node = Rpc<Arc<dyn Provider>>;
 
-/// One arena on one chain, with its operator's key. Clones share the connection.
+/// One arena on one chain, with the key that acts there. Clones share the connection.
 #[derive(Clone)]
 pub struct Chain {
     node: Node,
@@ -52,6 +52,29 @@ impl Chain {
     /// # Errors
     /// As [`Chain::connect`].
     pub async fn connect_through(provider: Arc<dyn Provider>, config: ChainConfig) -> Result<Chain, ChainError> {
+        let chain = Chain::join_through(provider, config).await?;
+        let (given, found) = (chain.config.key.address(), chain.info.operator);
+        if found != given {
+            return Err(ChainError::WrongOperator { given, found });
+        }
+        Ok(chain)
+    }
+
+    /// For whoever acts beside the operator, with a key of its own: checks that the node answers and is on the right chain, and that
+    /// there is an arena.
+    ///
+    /// # Errors
+    /// One for each of these.
+    pub async fn join(config: ChainConfig) -> Result<Chain, ChainError> {
+        let provider = HttpProvider::new(&config.rpc_url)?.with_timeout(config.request_timeout);
+        Chain::join_through(Arc::new(provider), config).await
+    }
+
+    /// The same through any provider; `rpc_url` is not looked at.
+    ///
+    /// # Errors
+    /// As [`Chain::join`].
+    pub async fn join_through(provider: Arc<dyn Provider>, config: ChainConfig) -> Result<Chain, ChainError> {
         let node = Rpc(provider);
         if let Some(expected) = config.chain_id {
             let found = node.chain_id().await?;
@@ -63,10 +86,6 @@ impl Chain {
             ArenaError::Provider(error) => ChainError::Provider(error),
             error => ChainError::Arena(error),
         })?;
-        let given = config.operator_key.address();
-        if info.operator != given {
-            return Err(ChainError::WrongOperator { given, found: info.operator });
-        }
         Ok(Chain { node, config: Arc::new(config), info })
     }
 

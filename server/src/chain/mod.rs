@@ -1,6 +1,7 @@
 //! The chain as the server sees it: what is confirmed on it, and transactions that get there.
 //!
-//! [`Chain::connect`] checks that the node, the arena and the operator's key belong together. [`Chain::watch`] follows
+//! [`Chain::connect`] checks that the node, the arena and the operator's key belong together; [`Chain::join`] takes any key, for those who
+//! act beside the operator. [`Chain::watch`] follows
 //! the arena's logs at the configured depth, [`Chain::sender`] gets transactions mined whatever happens to the process,
 //! the node or the fees. Both keep what they must remember in an [`Outbox`].
 
@@ -16,7 +17,7 @@ mod watch;
 use std::time::{Duration, SystemTime};
 
 use alloy_primitives::{Address, B256, Bytes, U256};
-use matchlock::{abi::MatchId, account::AccountId, game::Amount, sign::Key};
+use matchlock::{abi::MatchId, account::AccountId, dispute::Testimony, game::Amount, sign::Key};
 use serde::{Deserialize, Serialize};
 
 pub use connect::Chain;
@@ -39,8 +40,8 @@ pub struct ChainConfig {
     pub chain_id: Option<u64>,
     /// The arena.
     pub arena: Address,
-    /// Its operator's key.
-    pub operator_key: Key,
+    /// The key whose wallet pays: the operator's for a server, a tower's or an arbiter's own for these.
+    pub key: Key,
     /// A block counts when this many are on top of it; 0 on a development chain.
     pub depth: u64,
     /// How often to look for new blocks.
@@ -59,12 +60,12 @@ pub struct ChainConfig {
 
 impl ChainConfig {
     /// A development chain's settings: depth 0, fast polls, no fee ceiling worth the name.
-    pub fn new(rpc_url: impl Into<String>, arena: Address, operator_key: Key) -> ChainConfig {
+    pub fn new(rpc_url: impl Into<String>, arena: Address, key: Key) -> ChainConfig {
         ChainConfig {
             rpc_url: rpc_url.into(),
             chain_id: None,
             arena,
-            operator_key,
+            key,
             depth: 0,
             poll_interval: Duration::from_millis(250),
             request_timeout: Duration::from_secs(10),
@@ -132,6 +133,8 @@ pub struct ChainUpdate {
     pub deposits: Vec<Deposit>,
     /// Disputes that were opened or moved on, with their dockets; without one: ended.
     pub disputes: Vec<DisputeUpdate>,
+    /// What arbiters said of headers that are before them.
+    pub testimonies: Vec<Testimony>,
     /// The newest announcement of a withdrawal from the pool, or that it is done.
     pub pool_notice: Option<PoolNotice>,
 }
@@ -313,9 +316,9 @@ pub enum Waiting {
         /// [`ChainConfig::max_fee_per_gas`].
         ceiling: u128,
     },
-    /// The operator's wallet cannot pay: send coins to it.
+    /// The wallet cannot pay: send coins to it.
     Funds {
-        /// The operator's address.
+        /// Its address.
         wallet: Address,
         /// What it has, in wei.
         balance: U256,

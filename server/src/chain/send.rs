@@ -322,7 +322,7 @@ impl Queue {
                 number.zip(kept).map(|(number, kept)| (number, Entry::new(kept))).ok_or_else(|| damaged(key))
             })
             .collect::<Result<_, _>>()?;
-        let wallet = chain.config().operator_key.address();
+        let wallet = chain.config().key.address();
         Ok(Queue { chain: chain.clone(), wallet, outbox, entries: Mutex::new(entries), news: Notify::new() })
     }
 
@@ -413,7 +413,7 @@ impl Queue {
                 tracing::warn!(
                     key = entry.kept.key,
                     nonce = sent.nonce,
-                    "another program used the operator's key: sending again under a new nonce"
+                    "another program used this key: sending again under a new nonce"
                 );
                 self.update(number, Entry::new(Kept { sent: None, ..entry.kept })).await?;
             }
@@ -535,7 +535,7 @@ impl Queue {
     }
 
     fn sign(&self, kept: &Kept, nonce: u64, gas: u64, max_fee: u128, tip: u128) -> Result<Attempt, StepError> {
-        let (key, tip) = (&self.chain.config().operator_key, tip.min(max_fee));
+        let (key, tip) = (&self.chain.config().key, tip.min(max_fee));
         let chain_id = self.chain.arena().domain.chain_id;
         let signed = SignedTransaction::sign(key, chain_id, nonce, &kept.call(self.wallet), gas, max_fee, tip)
             .map_err(|error| OutboxError(error.to_string()))?;

@@ -14,7 +14,8 @@ use alloy_sol_types::{SolEventInterface, SolInterface};
 use matchlock::{
     abi::{Arena, Domain, MatchId, Statement},
     account::{AccountId, Player, SettledSet},
-    chain::{DisputeUpdate, LogEntry, ProviderError, read_disputes},
+    chain::{DisputeUpdate, LogEntry, ProviderError, read_disputes, read_testimonies},
+    dispute::Testimony,
     game::Amount,
     settle::ENTRY,
     sign::{Signature, recover},
@@ -259,6 +260,7 @@ impl Watcher {
             deposits: found.deposits,
             pool_notice: found.pool_notice,
             disputes: found.disputes,
+            testimonies: found.testimonies,
         }))))
     }
 
@@ -297,7 +299,8 @@ impl Watcher {
         let Some(disputes) = read_disputes(self.chain.node(), self.chain.arena().court, logs).await? else {
             return Ok(None);
         };
-        let mut found = Found { disputes, ..Found::default() };
+        let testimonies = read_testimonies(self.chain.arena().court, logs);
+        let mut found = Found { disputes, testimonies, ..Found::default() };
         let mut skipped: HashMap<B256, Vec<(AccountId, u8)>> = HashMap::new();
         let mut unnamed = BTreeSet::new();
         for entry in logs.iter().filter(|entry| entry.address == self.chain.arena().domain.arena) {
@@ -372,6 +375,7 @@ struct Found {
     deposits: Vec<Deposit>,
     pool_notice: Option<PoolNotice>,
     disputes: Vec<DisputeUpdate>,
+    testimonies: Vec<Testimony>,
 }
 
 impl Found {

@@ -44,9 +44,10 @@ impl Scene {
         let (asks, asked) = mpsc::unbounded_channel();
         let operator = Operator::new(key(1), domain);
         operator.set_pool(&Pool { equity: Amount::from_u64(1_000), owed: 0, batches: 0 }, PoolNotice::default(), 0);
-        let (settings, venue) = (Settings::default(), Venue { token: Address::ZERO, court: None });
-        let hub = Hub::new(settings, Machine::default(), operator, venue, [rules.clone()], disk.store(), asks)
-            .expect("opens");
+        let settings = Settings::default();
+        let hub =
+            Hub::new(settings, Machine::default(), operator, Venue::default(), [rules.clone()], disk.store(), asks)
+                .expect("opens");
         let hub = Arc::new(hub);
         tokio::spawn(crate::server::tick(hub.clone()));
         let players = [2, 3].map(|number| Seated::new(&hub, key(number)));

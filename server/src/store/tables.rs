@@ -9,7 +9,7 @@ use redb::{Database, Key, ReadableTable, Table, TableDefinition, Value, WriteTra
 use super::records::{AccountRow, BatchRow, LeafRow, MatchRow, encode_row};
 
 /// Raised when a record changes its shape.
-const SCHEMA: u32 = 2;
+const SCHEMA: u32 = 3;
 
 /// `schema`, and what belongs to the whole server.
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");

@@ -198,10 +198,10 @@ fn a_store_of_another_version_is_refused() {
 #[test]
 fn two_servers_do_not_share_a_directory() {
     let directory = tempfile::tempdir().expect("a directory");
-    let first = Store::open(directory.path()).expect("opens");
-    assert!(matches!(Store::open(directory.path()), Err(StoreError::InUse { .. })));
+    let first = Store::open(directory.path(), "server.redb").expect("opens");
+    assert!(matches!(Store::open(directory.path(), "server.redb"), Err(StoreError::InUse { .. })));
     drop(first);
-    Store::open(directory.path()).expect("opens once the first is gone");
+    Store::open(directory.path(), "server.redb").expect("opens once the first is gone");
 }
 
 fn row() -> MatchRow {

@@ -240,13 +240,22 @@ impl Play {
         while by.len() > quorum {
             by.remove(self.dice.below(by.len() as u32) as usize);
         }
-        match self.dice.below(14) {
+        let twist = self.dice.below(14);
+        match twist {
             0 => _ = by.pop(),
             1 => by[quorum - 1] = by[0].clone(),
             2 => by.reverse(),
             3 => by[0] = self.cast.operator.clone(),
             4 => by.push(self.cast.arbiters[2].clone()),
             _ => {}
+        }
+        if twist >= 12 {
+            // One of them alone, or somebody who is none, for others to collect.
+            let signer = if twist == 12 { &by[0] } else { &self.cast.operator };
+            let signature = sign(signer, digest).0.to_vec().into();
+            let call = Court::testifyCall { id: bout.id.0, top: accused, legal, signature };
+            let from = self.anybody();
+            return self.to_court(from, &call);
         }
         let call = Court::ruleCall {
             terms: (&bout.terms).into(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, U256, keccak256};
 use matchlock::{
-    abi::{Arena, Court, MatchId, OVER, Ruling},
+    abi::{Arena, Court, MatchId, OVER, Ruling, StateHash},
     account::AccountId,
     chain::{ArenaRefusal, CourtRefusal, Revert},
 };
@@ -89,6 +89,20 @@ impl Model {
         self.lose_bond(&table);
         let docket = self.docket_kept(&table, &case)?;
         self.log_of_court(Court::Upheld { matchId: table.id.0, docket });
+        Ok(())
+    }
+
+    /// One arbiter's signature on a ruling, for whoever collects a quorum of them (R7.10). Nothing is decided.
+    pub(super) fn testify(&mut self, testimony: &Court::testifyCall) -> Result<(), Revert> {
+        let Court::testifyCall { id, top, legal, signature } = testimony;
+        expect_length(signature, SIGNATURE)?;
+        let ruling = Ruling { match_id: MatchId(*id), top: StateHash(*top), legal: *legal };
+        let arbiter = signer(self.digest(ruling.struct_hash()), signature, 0);
+        let Some(arbiter) = arbiter.filter(|signer| self.config.court.arbiters.contains(signer)) else {
+            return refuse(bad_signature(0));
+        };
+        let event = Court::Testified { matchId: *id, arbiter, top: *top, legal: *legal, signature: signature.clone() };
+        self.log_of_court(event);
         Ok(())
     }
 

@@ -379,6 +379,7 @@ impl Model {
             To::respond(answer) => self.respond(call, &answer),
             To::contest(contest) => self.contest(call, &contest),
             To::rule(ruling) => self.rule(call, &ruling),
+            To::testify(testimony) => self.testify(&testimony),
             To::equivocate(proof) => self.equivocate(call, &proof),
             To::void(doubt) => self.void(call, &doubt),
             To::finalize(end) => self.finalize(call, &end),

@@ -307,7 +307,7 @@ impl World<'_> {
                     signatures.into_iter().take(2).map(|(_, signature)| signature).collect();
                 let mut judgment = judgment.clone();
                 judgment.ruling.legal = legal;
-                let plea = counsel.rule(&dispute, &judgment, &signatures);
+                let plea = judgment.rule(case.terms(), dispute.docket(), &signatures);
                 // Any wallet brings it.
                 let from = self.players[0].wallet.address();
                 if self.chain.would_pass(from, self.chain.court, U256::ZERO, &plea.calldata) {

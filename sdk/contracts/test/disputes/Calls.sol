@@ -28,6 +28,7 @@ interface ICalls is ICourt {
         bool legal,
         bytes calldata signatures
     ) external;
+    function testify(bytes32 id, bytes32 top, bool legal, bytes calldata signature) external;
     function equivocate(
         IArena.Match calldata terms,
         Docket calldata docket,

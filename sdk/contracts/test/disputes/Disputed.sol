@@ -277,6 +277,17 @@ abstract contract Disputed is Fixture {
         );
     }
 
+    function testifying(Story memory s, IArena.State memory header, bool legal, uint256 secret)
+        internal
+        view
+        returns (bytes memory)
+    {
+        bytes32 id = idOf(s.terms);
+        return abi.encodeCall(
+            bench.testify, (id, Typing.state(id, header), legal, sign(secret, ruling(s, header, legal)))
+        );
+    }
+
     function doubting(Story memory s) internal view returns (bytes memory) {
         return abi.encodeCall(bench.void, (s.terms, owners(s.players), signAll(s.players, idOf(s.terms))));
     }

@@ -91,6 +91,8 @@ contract DisputeGasTest is Disputed {
         tell(challenging(s, proof(s, 3)));
         tell(stranger, BOND, contesting(s, 4));
         measure("contest before arbiters", 120_000);
+        tell(testifying(s, s.states[4], false, arbiter(2)));
+        measure("testify", 40_000);
         tell(ruleing(s, 4, false));
         measure("rule, 2 of 3 arbiters: illegal", 120_000);
         done();
