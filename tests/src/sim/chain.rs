@@ -26,7 +26,12 @@ use matchlock_devchain::{Config, DevChain, RpcError};
 use matchlock_server::chain::{CourtConfig, DeployConfig, deploy_through};
 use serde_json::{Value, json};
 
-use crate::{table::key, world::Failure};
+use super::mirror::{Block, Mirror};
+use crate::{
+    model::{ModelConfig, ModelCourt},
+    table::key,
+    world::Failure,
+};
 
 /// When every schedule begins, in Unix seconds.
 pub(super) const BEGIN: u64 = 1_900_000_000;
@@ -147,6 +152,8 @@ pub(super) struct SimChain {
     view: View,
     /// Raw transactions of each block since the first.
     blocks: Vec<Vec<Bytes>>,
+    /// What the model of the contracts says of all that.
+    pub(super) mirror: Mirror,
     /// Transactions that a reorg took back, and that are sent again.
     lost: Vec<Bytes>,
 }
@@ -191,7 +198,7 @@ impl SimChain {
             patience: PATIENCE as u32,
             bond: Amount::from_u64(BOND),
             quorum: QUORUM,
-            arbiters,
+            arbiters: arbiters.clone(),
         };
         let config = DeployConfig {
             token: Address::ZERO,
@@ -202,6 +209,21 @@ impl SimChain {
         };
         let deployed = deploy_through(node.clone(), &operator(), config).await?;
         let info = read_arena(&Rpc(node.clone()), deployed.arena).await?;
+        let model = ModelConfig {
+            domain: info.domain,
+            operator: info.operator,
+            exit_window: EXIT as u32,
+            split: Vec::new(),
+            court: ModelCourt {
+                address: info.court,
+                minimum: WINDOW as u32,
+                patience: PATIENCE as u32,
+                bond: BOND.into(),
+                quorum: QUORUM,
+                arbiters,
+            },
+            referees: BTreeMap::new(),
+        };
         node.chain.request_blocking("evm_setAutomine", json!([false]))?;
         let server_node = Node { cut: Arc::default(), lies: Arc::default(), ..node.clone() };
         let mut chain = SimChain {
@@ -215,6 +237,7 @@ impl SimChain {
             news: Vec::new(),
             view: View::default(),
             blocks: Vec::new(),
+            mirror: Mirror::new(model),
             lost: Vec::new(),
         };
         chain.first = chain.height()?;
@@ -243,6 +266,7 @@ impl SimChain {
         self.snapshot = self.ask("evm_snapshot", json!([]))?;
         self.node.sent.lock().unwrap_or_else(PoisonError::into_inner).clear();
         (self.news, self.view, self.blocks, self.lost) = Default::default();
+        self.mirror.cut(0);
         Ok(())
     }
 
@@ -337,6 +361,7 @@ impl SimChain {
             }
         }
         self.news.truncate(from);
+        self.mirror.cut(from);
         // A transaction behind one that is gone cannot be mined; then none of them stays.
         if self.ask("anvil_reorg", json!([depth, kept])).is_err() {
             self.lost.extend(kept.into_iter().map(|(raw, _)| raw));
@@ -354,8 +379,13 @@ impl SimChain {
 
     fn read_block(&mut self, number: u64) -> Result<(), Failure> {
         let hex = format!("{number:#x}");
-        let block = self.ask("eth_getBlockByNumber", json!([hex, false]))?;
-        let hashes: Vec<B256> = serde_json::from_value(block["transactions"].clone())?;
+        let block: Block = serde_json::from_value(self.ask("eth_getBlockByNumber", json!([hex, true]))?)?;
+        let hashes: Vec<B256> = block.transactions.iter().map(|sent| sent.hash).collect();
+        let receipts = match hashes.is_empty() {
+            true => Vec::new(),
+            false => serde_json::from_value(self.ask("eth_getBlockReceipts", json!([hex]))?)?,
+        };
+        self.mirror.block(&block, &receipts)?;
         let mut raws = Vec::new();
         for hash in &hashes {
             let sent = self.node.sent.lock().unwrap_or_else(PoisonError::into_inner);

@@ -81,6 +81,20 @@ pub enum Breach {
         /// What they took.
         took: i128,
     },
+    /// The contracts and their model differ on a transaction.
+    #[error("transaction {transaction}: the model {what}")]
+    Disagrees {
+        /// Which.
+        transaction: B256,
+        /// How.
+        what: String,
+    },
+    /// The model broke an invariant, or differs on a record.
+    #[error("the model: {what}")]
+    Model {
+        /// How.
+        what: String,
+    },
     /// The schedule outlasted all windows.
     #[error("the schedule outlasts all of its windows")]
     NeverEnds,
@@ -139,6 +153,7 @@ impl Witness {
         let mut owed = chain.pool()?.equity.units();
         for player in players {
             let record = chain.account(player.account())?;
+            chain.mirror.compare(player.account(), &record)?;
             owed += u128::try_from(record.funds + record.net).unwrap_or(0);
         }
         let held = chain.balance()?;
