@@ -137,6 +137,8 @@ mod interface {
 
 pub use interface::{Arena, Court};
 
+use alloc::vec::Vec;
+
 use alloy_primitives::{Address, Bytes, aliases::U96};
 
 use crate::{
@@ -144,7 +146,9 @@ use crate::{
     account::AccountId,
     game::{Amount, Seat},
     rules::RulesId,
+    settle,
     sign::Signature,
+    wire::Pair,
 };
 
 impl From<&MatchTerms> for Arena::Match {
@@ -197,6 +201,16 @@ impl Arena::concludeCall {
     }
 }
 
+impl Arena::settleClaimedCall {
+    /// Settles one pair, of an account with these live claims, ascending by their match's id (R6.10); or reverts, and then nothing
+    /// has changed.
+    pub fn of(pair: &Pair, claims: Vec<Arena::Claim>) -> Arena::settleClaimedCall {
+        let entry = settle::entry(pair.player.owner, &pair.statement, &pair.signature);
+        let (entry, receipt) = (entry.to_vec().into(), pair.receipt.0.to_vec().into());
+        Arena::settleClaimedCall { entry, receipt, claims }
+    }
+}
+
 impl Arena::lockCall {
     /// Keeps a stake back; `owners` are the seats', `signatures` on the terms: the seats' in order, then the operator's.
     pub fn of(terms: &MatchTerms, seat: Seat, owners: &[Address], signatures: &[Signature]) -> Arena::lockCall {
@@ -206,7 +220,7 @@ impl Arena::lockCall {
 }
 
 fn concat(signatures: &[Signature]) -> Bytes {
-    signatures.iter().flat_map(|signature| signature.0).collect::<alloc::vec::Vec<u8>>().into()
+    signatures.iter().flat_map(|signature| signature.0).collect::<Vec<u8>>().into()
 }
 
 impl From<&Arena::State> for State {

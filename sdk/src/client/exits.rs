@@ -195,7 +195,7 @@ async fn answer(
     {
         let set = pair.statement.set;
         let key = format!("pair-{opponent}-{}-{}", set.through, set.pending);
-        act(advocate, key, Deed::Settle { account: opponent }, settle_call(pair, claims));
+        act(advocate, key, Deed::Settle { account: opponent }, Arena::settleClaimedCall::of(pair, claims).abi_encode());
     }
     for file in &brief.files {
         let terms = &file.transcript.terms;
@@ -302,7 +302,8 @@ async fn bring_call(bench: &Bench, brief: &Brief, own: &ChainAccount) -> Result<
     let Some(claims) = claims(bench, brief, brief.player.account(), own).await? else { return Ok(None) };
     // Signed before, and the same again: signers are deterministic.
     let Ok(signature) = bench.sign(statement.struct_hash(brief.player.owner)) else { return Ok(None) };
-    Ok(Some(settle_call(&Pair { player: brief.player, statement, signature, receipt }, claims)))
+    let pair = Pair { player: brief.player, statement, signature, receipt };
+    Ok(Some(Arena::settleClaimedCall::of(&pair, claims).abi_encode()))
 }
 
 /// All live claims of an account, in the contract's order (R6.10); `None`: it has some from matches that are not known here.
@@ -325,13 +326,6 @@ async fn claims(
     claims.sort_by_key(|(id, _)| *id);
     let all = claims.len() == usize::from(record.claims);
     Ok(all.then(|| claims.into_iter().map(|(_, claim)| claim).collect()))
-}
-
-/// Settles one pair, or reverts: what cannot be settled now is found out before any gas is paid, as often as it is tried.
-fn settle_call(pair: &Pair, claims: Vec<Arena::Claim>) -> Vec<u8> {
-    let entry = settle::entry(pair.player.owner, &pair.statement, &pair.signature);
-    let (entry, receipt) = (entry.to_vec().into(), pair.receipt.0.to_vec().into());
-    Arena::settleClaimedCall { entry, receipt, claims }.abi_encode()
 }
 
 /// Settles several at once, and leaves out what cannot be settled.

@@ -16,10 +16,10 @@ use matchlock::{
     account::AccountId,
     chain::{
         Answer, BlockId, Call, ChainAccount, DisputeUpdate, Pool, Provider, ProviderError, Rpc, SignedTransaction,
-        read_arena, read_disputes,
+        read_arena, read_contract, read_disputes,
     },
     dispute::Dispute,
-    game::Amount,
+    game::{Amount, Seat},
     sign::{Key, Signer},
 };
 use matchlock_devchain::{Config, DevChain, RpcError};
@@ -463,6 +463,14 @@ impl SimChain {
     /// The chain does not answer.
     pub(super) fn account(&self, id: AccountId) -> Result<ChainAccount, Failure> {
         Ok(at_once(ChainAccount::read(&Rpc(self.node.clone()), self.domain.arena, id, BlockId::Latest))?)
+    }
+
+    /// Whether an outcome that the chain applied is a claim of this seat's yet (R6.10).
+    pub(super) fn is_claim(&self, id: MatchId, seat: Seat) -> Result<bool, Failure> {
+        let call = Arena::outcomeOfCall { id: id.0 };
+        let rpc = Rpc(self.node.clone());
+        let outcome = at_once(read_contract(&rpc, self.domain.arena, &call, BlockId::Latest))?;
+        Ok(outcome.live >> seat.0 & 1 == 1)
     }
 
     /// The pool now.

@@ -13,7 +13,7 @@ use matchlock::{
     session::{Record, Session, SessionEffect, SessionInput, SessionNotice},
     settle,
     sign::{Key, Signer},
-    wire::{TableSpec, ToClient, ToServer},
+    wire::{self, TableSpec, ToClient, ToServer},
 };
 use matchlock_demo::{Strength, bots};
 
@@ -277,9 +277,8 @@ impl World<'_> {
 
     /// A player looks around and does what it wants to.
     pub(super) fn act(&mut self, n: usize) -> Result<(), Failure> {
-        if self.players[n].session.is_none() || self.players[n].home {
-            return Ok(());
-        }
+        let Some(session) = self.players[n].session.as_ref().filter(|_| !self.players[n].home) else { return Ok(()) };
+        self.witness.saw(n, session);
         self.watch_chain(n)?;
         if self.players[n].line.is_none() {
             self.connect(n);
@@ -545,6 +544,26 @@ impl World<'_> {
             let entries = settle::signed_entry(pair);
             let call = Arena::settleSignedCall { entries: entries.into() };
             calls.push((format!("settle {} {through}", pair.player.account()), call.abi_encode()));
+        }
+        // What both signed, where the chain has applied outcomes that it absorbs: an exit does not take that.
+        let record = self.chain.account(pair.account())?;
+        if let Some((statement, receipt)) = receipt.filter(|_| record.claims != 0) {
+            let mut claims = Vec::new();
+            for channel in session.channels() {
+                let (id, seat) = (channel.id(), channel.seat());
+                if let Some(payouts) = self.chain.view().concluded.get(&id)
+                    && self.chain.is_claim(id, seat)?
+                {
+                    let payouts = payouts.iter().map(|payout| (*payout).into()).collect();
+                    claims.push((id, Arena::Claim { terms: channel.terms().into(), payouts, seat: seat.0 }));
+                }
+            }
+            claims.sort_by_key(|(id, _)| *id);
+            let digest = self.chain.domain.digest(statement.struct_hash(pair.owner));
+            let signature = self.players[n].key.sign(digest)?;
+            let own = wire::Pair { player: pair, statement, signature, receipt };
+            let claims = claims.into_iter().map(|(_, claim)| claim).collect();
+            calls.push(("claims".into(), Arena::settleClaimedCall::of(&own, claims).abi_encode()));
         }
         for channel in session.channels().filter(|channel| self.is_void(channel)) {
             // A stake that somebody locked, of a match that came to nothing.
