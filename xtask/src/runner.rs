@@ -7,10 +7,10 @@ pub(crate) struct Count {
     pub(crate) failed: u64,
 }
 
-/// Adds up the closing lines of cargo test, nextest, forge and libFuzzer.
+/// Adds up the closing lines of cargo test, nextest, forge, libFuzzer and the simulator.
 pub(crate) fn count(output: &str) -> Count {
     output.lines().filter(|line| is_closing(line)).fold(Count::default(), |sum, line| Count {
-        passed: sum.passed + before(line, "passed") + u64::from(is_fuzzed(line)),
+        passed: sum.passed + before(line, "passed") + u64::from(is_fuzzed(line) || is_simulated(line)),
         failed: sum.failed + before(line, "failed"),
     })
 }
@@ -28,12 +28,18 @@ fn is_closing(line: &str) -> bool {
         || line.starts_with("Summary [")
         || line.starts_with("Ran ") && line.contains(" total tests)")
         || is_fuzzed(line)
+        || is_simulated(line)
 }
 
 /// `Done 52103 runs in 11 second(s)`: a fuzz target that found nothing, which counts as one test. One that finds something
 /// ends without it.
 fn is_fuzzed(line: &str) -> bool {
     line.trim_start().starts_with("Done ") && line.contains(" runs in ")
+}
+
+/// `10000 schedules in 480.2 s, 0 failed`: all of them together count as one test.
+fn is_simulated(line: &str) -> bool {
+    line.contains(" schedules in ") && line.ends_with(" 0 failed")
 }
 
 /// The number in front of `word`: of several numbers the last before it.
@@ -59,6 +65,8 @@ mod tests {
         assert_eq!(count(forge), Count { passed: 40, failed: 0 });
         let fuzzer = "Done 52103 runs in 11 second(s)\nstat::number_of_executed_units: 52103";
         assert_eq!(count(fuzzer), Count { passed: 1, failed: 0 });
+        let simulator = "world: reorg 7\n10000 schedules in 480.2 s, 0 failed";
+        assert_eq!(count(simulator), Count { passed: 1, failed: 0 });
         assert_eq!(count("running 3 tests\n"), Count::default());
     }
 }

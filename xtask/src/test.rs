@@ -9,6 +9,8 @@ use crate::{
     step::{Done, Failure, Step},
 };
 
+/// Schedules that are simulated: some minutes' worth.
+const SCHEDULES: &str = "10000";
 /// Seconds that each fuzz target runs: enough to see that it runs, and what is nearest to its seeds.
 const FUZZING: u32 = 10;
 
@@ -93,6 +95,11 @@ fn steps(fast: bool, filter: Option<&str>, account: &mut Account) -> Result<(), 
         for name in Targets::ALL {
             account.tested("fuzzing", targets.run(name, FUZZING))?;
         }
+    }
+    if filter.is_none() && !fast {
+        let title = format!("Simulating {SCHEDULES} schedules");
+        let simulate = Step::cargo(&title, &["run", "--bin", "sim", "--", "--seeds", SCHEDULES]);
+        account.tested("simulated schedules", simulate.run_kept())?;
     }
     // Last, so that the closing line of most tests is the last.
     account.tested("tests", Step::cargo("Running the tests", runner).args(filter).run_kept())

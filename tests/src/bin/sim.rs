@@ -12,6 +12,9 @@ use std::{
 use clap::Parser;
 use matchlock_tests::sim::{Broken, Plan, SCENARIOS, Simulator, Tally, VARIANTS};
 
+/// Schedules after which a line says how far it is.
+const PROGRESS: u64 = 1_000;
+
 /// Simulates whole schedules in virtual time, each from its seed.
 #[derive(Parser)]
 struct Arguments {
@@ -76,6 +79,10 @@ fn main() -> ExitCode {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= end {
                         break;
+                    }
+                    let done = seed - arguments.from;
+                    if done > 0 && done.is_multiple_of(PROGRESS) {
+                        eprintln!("{done} of {} schedules, {} s", arguments.seeds, begun.elapsed().as_secs());
                     }
                     match simulator.run_plan(arguments.plan(seed), arguments.broken()) {
                         Ok(ended) => tally.lock().unwrap_or_else(PoisonError::into_inner).add(&ended.tally),

@@ -280,7 +280,7 @@ impl World<'_> {
         let Some(session) = self.players[n].session.as_ref().filter(|_| !self.players[n].home) else { return Ok(()) };
         self.witness.saw(n, session);
         self.watch_chain(n)?;
-        if self.players[n].line.is_none() {
+        if self.players[n].line.is_none() && self.is_listening() {
             self.connect(n);
         }
         self.begin(n)?;

@@ -378,6 +378,11 @@ impl<'a> World<'a> {
         }
     }
 
+    /// Whether there is a server that answers.
+    pub(super) fn is_listening(&self) -> bool {
+        self.core.is_some() && !self.is_deaf()
+    }
+
     fn is_deaf(&self) -> bool {
         matches!(self.plan.operation, Operation::Deaf { at } if self.now() >= BEGIN + at)
     }
@@ -437,7 +442,7 @@ impl<'a> World<'a> {
             core.hang_up(link);
         }
         // Where nobody answers, the next block is early enough.
-        if self.core.is_some() && !self.is_deaf() {
+        if self.is_listening() {
             self.wake_soon(n);
         }
     }
@@ -524,9 +529,8 @@ impl<'a> World<'a> {
 
     /// Whether it is time to leave without the operator.
     pub(super) fn is_late(&self) -> bool {
-        let gone = self.core.is_none() || self.is_deaf();
         let since = BEGIN + self.plan.play;
-        self.now() >= since + if gone { 60 } else { COOPERATION }
+        self.now() >= since + if self.is_listening() { COOPERATION } else { 60 }
     }
 
     fn is_over(&self) -> bool {
