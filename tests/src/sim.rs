@@ -29,7 +29,7 @@ use self::{
     chain::{SimChain, operator},
     world::World,
 };
-use crate::world::Failure;
+use crate::{compare::Contracts, world::Failure};
 
 /// How deep a block has to be before the server counts it.
 const DEPTH: u64 = 2;
@@ -75,9 +75,17 @@ impl Simulator {
     /// # Errors
     /// The chain does not work.
     pub fn new() -> Result<Simulator, Failure> {
+        Simulator::of(&Contracts::committed())
+    }
+
+    /// Deploys these contracts: others than are committed are broken on purpose.
+    ///
+    /// # Errors
+    /// The chain does not work, or they do not deploy.
+    pub fn of(contracts: &Contracts) -> Result<Simulator, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (chain, server_chain) = runtime.block_on(async {
-            let chain = SimChain::new().await?;
+            let chain = SimChain::new(contracts)?;
             let node = Arc::new(chain.server_node());
             let config = ChainConfig { depth: DEPTH, ..ChainConfig::new("simulated", chain.domain.arena, operator()) };
             let server_chain = Chain::connect_through(node, config).await?;

@@ -69,6 +69,34 @@ impl Contracts {
     }
 }
 
+impl Contracts {
+    /// The code that makes the arena, and the court, of this configuration: to be sent in this order, to these addresses.
+    pub(crate) fn creation(&self, config: &ModelConfig) -> [Vec<u8>; 2] {
+        let (beneficiaries, points) = config.split.iter().copied().unzip();
+        let arena_config = Arena::Config {
+            operator: config.operator,
+            token: Address::ZERO,
+            court: config.court.address,
+            exitWindow: config.exit_window,
+            salt: config.domain.salt,
+            beneficiaries,
+            basisPoints: points,
+        };
+        let bench = Court::Bench {
+            arena: config.domain.arena,
+            minimum: config.court.minimum,
+            patience: config.court.patience,
+            bond: alloy_primitives::aliases::U96::from(config.court.bond),
+            quorum: config.court.quorum,
+            arbiters: config.court.arbiters.clone(),
+        };
+        [
+            [&self.arena[..], &(arena_config,).abi_encode_params()].concat(),
+            [&self.court[..], &(bench,).abi_encode_params()].concat(),
+        ]
+    }
+}
+
 /// The chain and what is deployed on it.
 pub(super) struct Stage {
     chain: DevChain,
@@ -104,30 +132,9 @@ impl Stage {
         let (arena, court) = (config.operator.create(0), config.operator.create(1));
         config.domain = Domain { chain_id, arena, salt: config.domain.salt };
         config.court.address = court;
-        let (beneficiaries, points) = config.split.iter().copied().unzip();
-        let arena_config = Arena::Config {
-            operator: config.operator,
-            token: Address::ZERO,
-            court,
-            exitWindow: config.exit_window,
-            salt: config.domain.salt,
-            beneficiaries,
-            basisPoints: points,
-        };
-        let bench = Court::Bench {
-            arena,
-            minimum: config.court.minimum,
-            patience: config.court.patience,
-            bond: alloy_primitives::aliases::U96::from(config.court.bond),
-            quorum: config.court.quorum,
-            arbiters: config.court.arbiters.clone(),
-        };
+        let [arena_code, court_code] = contracts.creation(config);
         let referee = bytecode(include_str!("../../../sdk/contracts/artifacts/TicTacToe.json"))?;
-        let deployed = [
-            stage.create([&contracts.arena[..], &(arena_config,).abi_encode_params()].concat())?,
-            stage.create([&contracts.court[..], &(bench,).abi_encode_params()].concat())?,
-            stage.create(referee.to_vec())?,
-        ];
+        let deployed = [stage.create(arena_code)?, stage.create(court_code)?, stage.create(referee.to_vec())?];
         if deployed[..2] != [arena, court] {
             return Err("the contracts are not where they should be".into());
         }

@@ -16,18 +16,18 @@ use matchlock::{
     account::AccountId,
     chain::{
         Answer, BlockId, Call, ChainAccount, DisputeUpdate, Pool, Provider, ProviderError, Rpc, SignedTransaction,
-        read_arena, read_contract, read_disputes,
+        read_contract, read_disputes,
     },
     dispute::Dispute,
     game::{Amount, Seat},
     sign::{Key, Signer},
 };
 use matchlock_devchain::{Config, DevChain, RpcError};
-use matchlock_server::chain::{CourtConfig, DeployConfig, deploy_through};
 use serde_json::{Value, json};
 
 use super::mirror::{Block, Mirror};
 use crate::{
+    compare::Contracts,
     model::{ModelConfig, ModelCourt},
     table::key,
     world::Failure,
@@ -49,6 +49,8 @@ const QUORUM: u8 = 2;
 /// Wei per gas that every transaction offers.
 const FEE: u128 = 500_000_000_000;
 const GAS: u64 = 4_000_000;
+/// Gas that making a contract may take.
+const DEPLOYMENT: u64 = 16_000_000;
 
 /// Milliseconds since [`BEGIN`], shared by everything that tells the time.
 #[derive(Clone, Debug, Default)]
@@ -181,7 +183,7 @@ impl SimChain {
     ///
     /// # Errors
     /// The deployment fails.
-    pub(super) async fn new() -> Result<SimChain, Failure> {
+    pub(super) fn new(contracts: &Contracts) -> Result<SimChain, Failure> {
         let time = Time::default();
         let clock = time.clone();
         let rich = U256::from(10u128.pow(24));
@@ -191,31 +193,18 @@ impl SimChain {
         config.clock = Arc::new(move || clock.now());
         let chain = DevChain::open(config)?;
         let node = Node { chain, cut: Arc::default(), lies: Arc::default(), sent: Arc::default() };
+        let (operator, chain_id) = (operator(), Config::default().chain_id);
+        let [arena, court] = [0, 1].map(|nonce| operator.address().create(nonce));
+        let domain = Domain { chain_id, arena, salt: B256::repeat_byte(1) };
         let mut arbiters: Vec<Address> = (0..ARBITERS).map(|n| arbiter(n).address()).collect();
         arbiters.sort();
-        let court = CourtConfig {
-            minimum: WINDOW as u32,
-            patience: PATIENCE as u32,
-            bond: Amount::from_u64(BOND),
-            quorum: QUORUM,
-            arbiters: arbiters.clone(),
-        };
-        let config = DeployConfig {
-            token: Address::ZERO,
-            court: Some(court),
-            exit_window: EXIT as u32,
-            salt: Some(B256::repeat_byte(1)),
-            split: Vec::new(),
-        };
-        let deployed = deploy_through(node.clone(), &operator(), config).await?;
-        let info = read_arena(&Rpc(node.clone()), deployed.arena).await?;
         let model = ModelConfig {
-            domain: info.domain,
-            operator: info.operator,
+            domain,
+            operator: operator.address(),
             exit_window: EXIT as u32,
             split: Vec::new(),
             court: ModelCourt {
-                address: info.court,
+                address: court,
                 minimum: WINDOW as u32,
                 patience: PATIENCE as u32,
                 bond: BOND.into(),
@@ -224,14 +213,19 @@ impl SimChain {
             },
             referees: BTreeMap::new(),
         };
+        for (nonce, code) in (0..).zip(contracts.creation(&model)) {
+            let call = Call { from: Some(operator.address()), to: None, data: code.into(), value: U256::ZERO };
+            let signed = SignedTransaction::sign(&operator, chain_id, nonce, &call, DEPLOYMENT, FEE, 1_000_000_000)?;
+            node.ask("eth_sendRawTransaction", json!([signed.raw]))?;
+        }
         node.chain.request_blocking("evm_setAutomine", json!([false]))?;
         let server_node = Node { cut: Arc::default(), lies: Arc::default(), ..node.clone() };
         let mut chain = SimChain {
             node,
             server_node,
             time,
-            domain: info.domain,
-            court: info.court,
+            domain,
+            court,
             snapshot: Value::Null,
             first: 0,
             news: Vec::new(),
