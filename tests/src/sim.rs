@@ -7,6 +7,7 @@ mod broken;
 mod chain;
 mod cheat;
 mod check;
+mod forge;
 mod mirror;
 mod plan;
 mod player;

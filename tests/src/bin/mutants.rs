@@ -7,7 +7,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::Parser;
 use matchlock_tests::{
     compare::{CALLS, Contracts, Divergence, Tally, run},
-    sim::{Broken, Simulator},
+    sim::{Broken, Plan, SCENARIOS, Simulator},
     world::Failure,
 };
 use serde::Deserialize;
@@ -24,7 +24,7 @@ struct Options {
     #[arg(long, default_value_t = 400)]
     seeds: u64,
     /// Schedules of the simulator after which it gives up: what nobody in them does, it cannot notice
-    #[arg(long, default_value_t = 300)]
+    #[arg(long, default_value_t = 220)]
     schedules: u64,
     /// Also says what differed.
     #[arg(long)]
@@ -55,7 +55,13 @@ fn main() -> ExitCode {
 /// Schedules until the simulator notices.
 fn simulated(contracts: &Contracts, schedules: u64) -> Result<String, Failure> {
     let mut simulator = Simulator::of(contracts)?;
-    let found = (0..schedules).find(|seed| simulator.run(*seed, Broken::Nothing).is_err());
+    // Of every scenario in turn, and of none.
+    let kinds = SCENARIOS.len() as u64 + 1;
+    let plan = |n: u64| match SCENARIOS.get((n % kinds) as usize) {
+        Some(scenario) => scenario.plan(n / kinds),
+        None => Plan::of(n / kinds),
+    };
+    let found = (0..schedules).find(|n| simulator.run_plan(plan(*n), Broken::Nothing).is_err());
     Ok(found.map_or_else(|| format!("not in {schedules}"), |seed| (seed + 1).to_string()))
 }
 

@@ -30,6 +30,10 @@ impl World<'_> {
             Conduct::Exits { turn } => self.slip_away(n, turn)?,
             Conduct::Rewinds => self.rewind(n)?,
             Conduct::Replays => self.replay(n)?,
+            Conduct::Forges { from } => {
+                self.forge(n)?;
+                self.slip_away(n, from.saturating_sub(1))?;
+            }
             _ => {}
         }
         if self.plan.operation == Operation::Colludes {
@@ -39,7 +43,7 @@ impl World<'_> {
     }
 
     /// Its open matches.
-    fn cases(&self, n: usize) -> Result<Vec<(MatchId, Seat, Case)>, Failure> {
+    pub(super) fn cases(&self, n: usize) -> Result<Vec<(MatchId, Seat, Case)>, Failure> {
         let Some(session) = &self.players[n].session else { return Ok(Vec::new()) };
         let mut cases = Vec::new();
         for channel in session.channels().filter(|channel| !matches!(channel.status(), Status::Cancelled)) {
@@ -118,7 +122,7 @@ impl World<'_> {
     }
 
     /// Takes something to court, as a challenge or as an answer.
-    fn show(&mut self, n: usize, case: &Case, signed: Signed<'_>) -> Result<(), Failure> {
+    pub(super) fn show(&mut self, n: usize, case: &Case, signed: Signed<'_>) -> Result<(), Failure> {
         let (terms, evidence) = (Arena::Match::from(case.terms()), signed.evidence());
         let calldata = match self.chain.view().disputes.get(&signed.id) {
             None => {
@@ -135,7 +139,14 @@ impl World<'_> {
         self.try_call(n, true, U256::ZERO, calldata, "shows the court what it likes")
     }
 
-    fn try_call(&mut self, n: usize, court: bool, value: U256, calldata: Vec<u8>, what: &str) -> Result<(), Failure> {
+    pub(super) fn try_call(
+        &mut self,
+        n: usize,
+        court: bool,
+        value: U256,
+        calldata: Vec<u8>,
+        what: &str,
+    ) -> Result<(), Failure> {
         let (from, to) = (self.players[n].wallet.address(), self.address(court));
         // A few that revert are sent all the same: what reverts must change nothing.
         if self.chain.would_pass(from, to, value, &calldata) || self.dice.below(10) == 0 {
@@ -188,7 +199,6 @@ impl World<'_> {
         let (one, other) = (pick(&mut self.dice), pick(&mut self.dice));
         let ((_, _, case), (_, _, strange)) = (&cases[one], &cases[other]);
         let terms = Arena::Match::from(case.terms());
-        let from = self.players[n].wallet.address();
         let dispute = self.chain.view().disputes.get(&case.signed().id).cloned();
         let top = self.dice.below(strange.signed().top() + 1) as usize;
         let evidence = strange.up_to(top).evidence();
@@ -228,7 +238,6 @@ impl World<'_> {
             }
             _ => return self.replay_statement(n),
         };
-        let _ = from;
         self.try_call(n, true, U256::from(value), calldata, "takes something out of place to court")
     }
 

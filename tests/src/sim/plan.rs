@@ -28,6 +28,8 @@ pub enum Conduct {
     Replays,
     /// Is gone from this turn on.
     Vanishes { from: u32 },
+    /// Stalls from this turn on, exits, and makes calls that lack a signature or claim too much.
+    Forges { from: u32 },
 }
 
 impl Conduct {

@@ -117,7 +117,7 @@ impl Player {
     /// The newest turn that a dishonest player still makes in this match.
     fn stops_at(&self) -> Option<u32> {
         match self.conduct {
-            Conduct::Stalls { from } | Conduct::Vanishes { from } => Some(from),
+            Conduct::Stalls { from } | Conduct::Vanishes { from } | Conduct::Forges { from } => Some(from),
             Conduct::Cheats { turn } | Conduct::Forks { turn } => Some(turn),
             _ => None,
         }

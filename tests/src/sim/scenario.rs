@@ -107,6 +107,12 @@ pub const SCENARIOS: &[Scenario] = &[
         happens: &["chain: Shown"],
     },
     Scenario {
+        name: "what_lacks_a_signature_or_claims_too_much_counts_for_nothing",
+        about: "promises 3 and 8; traces 1, 7, 15, 28, 29",
+        set: |plan| against(plan, |from| Conduct::Forges { from }),
+        happens: &["chain: ExitOpened", "chain: Finalized"],
+    },
+    Scenario {
         name: "a_loser_who_exits_in_mid_match_leaves_its_stake",
         about: "traces 5, 28",
         set: |plan| against(plan, |turn| Conduct::Exits { turn }),
