@@ -226,6 +226,15 @@ impl Channel {
             (Input::Play(play), Phase::Open { .. }) => draft.play(play)?,
             (Input::Turn(turn), Phase::Open { .. }) => draft.turn(turn)?,
             (Input::Shown(shown), Phase::Open { .. }) => draft.shown(&shown)?,
+            (Input::Shown(shown), Phase::Guaranteed { start, .. }) => {
+                draft.open_in_court(*start);
+                draft.shown(&shown)?;
+            }
+            (Input::Ruled { payouts }, Phase::Guaranteed { start, .. }) => {
+                draft.open_in_court(*start);
+                draft.events.push(Event::Ruled { payouts: payouts.clone() });
+                draft.notify(Notice::Ruled { payouts });
+            }
             (Input::Final { signatures, operator }, Phase::Open { ack: Some(_), .. }) => {
                 draft.conclude(signatures, operator)?;
             }

@@ -6,6 +6,7 @@ use alloy_primitives::{B256, keccak256};
 use common::{Table, sent_turn};
 use matchlock::{
     channel::{Channel, ChannelError, Fault, Input, Proposal, Status},
+    dispute::Shown,
     game::{Amount, Seat},
     sign::Signer,
     transcript::{self, TranscriptError, judge},
@@ -298,4 +299,38 @@ fn a_transcript_cut_or_changed_anywhere_is_no_evidence_against_an_honest_seat() 
         }
     }
     assert!(refused > bytes.len() / 7 / 2);
+}
+
+/// Found by the simulator: a frame was lost before the server vanished, and the others went to court.
+#[test]
+fn a_seat_that_never_saw_its_match_open_learns_of_it_from_the_court_and_plays_on() {
+    let mut table = Table::proposed().guaranteed();
+    let opening = table.opening();
+    table.feed(0, Input::Opened(opening)).expect("seat 0 hears of it");
+    assert_eq!(table.channels[1].status(), Status::Opening);
+    let turn = sent_turn(&table.feed(0, Input::Play(vec![4])).expect("a legal move"));
+    let shown =
+        Shown { state: turn.state.clone(), action: turn.action.clone(), signatures: vec![(Seat(0), turn.signature)] };
+
+    table.feed(1, Input::Shown(vec![shown])).expect("what the court has taken");
+    assert_eq!(table.channels[1].status(), Status::Open { mover: Seat(1) });
+    let again = Channel::restore(table.events[1].clone(), |_| Some(table.rules.clone())).expect("its own events");
+    assert_eq!(again.state(), table.channels[1].state());
+    table.feed(1, Input::Play(vec![0])).expect("it plays on");
+    // Seat 0 has signed what follows from State 0, which is as good (R4.5).
+    let verdict = judge(&table.channels[1].transcript().expect("open"), &table.rules).expect("a proof");
+    assert_eq!((verdict.turns, verdict.guilty), (2, None));
+}
+
+#[test]
+fn a_match_that_was_never_opened_ends_as_the_chain_says() {
+    let mut table = Table::proposed().guaranteed();
+    let payouts = vec![Amount::from_u64(200), Amount::ZERO];
+    table.feed(1, Input::Ruled { payouts }).expect("the chain's word");
+    assert_eq!((table.channels[1].status(), table.channels[1].delta()), (Status::Ruled, Some(-100)));
+    // Before the guarantee nothing can have been opened.
+    let mut table = Table::proposed();
+    table.feed(1, Input::Shown(Vec::new())).expect("no news");
+    assert_eq!(table.channels[1].status(), Status::Opening);
+    assert!(table.channels[1].transcript().is_none());
 }

@@ -62,6 +62,16 @@ impl Draft<'_> {
         self.go_on()
     }
 
+    /// A court has taken the match, so every seat has signed State 0 or what follows from it (R7.3), though nobody has brought
+    /// these signatures here: a lost frame before the server's end, or an opponent who opened the match behind this seat's back. This
+    /// seat has signed State 0 itself, and what it does not know of it could lose it.
+    pub(super) fn open_in_court(&mut self, start: Signature) {
+        let mut opening = alloc::vec![Signature::NONE; self.channel.players().len()];
+        opening[self.channel.seat().index()] = start;
+        self.events.push(Event::Opened { opening });
+        self.notify(Notice::Opened);
+    }
+
     pub(super) fn play(&mut self, play: Vec<u8>) -> Result<(), ChannelError> {
         let (channel, at) = (self.channel, self.at());
         let seat = channel.seat();
@@ -150,7 +160,8 @@ impl Draft<'_> {
                 break;
             }
         }
-        Ok(())
+        // With nothing new, a link may be due from State 0 on.
+        if shown.is_empty() { self.go_on() } else { Ok(()) }
     }
 
     /// Whether this seat signed one of these headers, with all before it linked to the first.

@@ -95,7 +95,8 @@ pub enum Input {
     Opened(Vec<Signature>),
     /// Another seat's turn.
     Turn(Turn),
-    /// Headers that a court was shown, oldest first, with what is signed of them (R7.3).
+    /// Headers that a court was shown, oldest first, with what is signed of them (R7.3). That the court has a dispute of this match
+    /// the caller has seen on the chain: it opens one that was guaranteed.
     Shown(Vec<Shown>),
     /// All seats and the operator have signed the final state.
     Final {
@@ -129,7 +130,7 @@ pub enum Event {
     Proposed { proposal: Proposal, signature: Signature },
     /// The guarantee is complete; `start` is this seat's signature on State 0.
     Guaranteed { guarantee: Vec<Signature>, start: Signature },
-    /// The match is open.
+    /// The match is open. [`Signature::NONE`] for a seat whose signature on State 0 is not here: a court has seen it, or a later one.
     Opened { opening: Vec<Signature> },
     /// A turn, this seat's own or another's.
     Turned(Turn),

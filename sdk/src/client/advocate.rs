@@ -24,11 +24,11 @@ use super::{
     own_chain::{Ending, OwnChain},
 };
 use crate::{
-    abi::{Court, MatchId, Statement},
+    abi::{Court, MatchId, MatchTerms, Statement},
     account::Player,
     chain::{ArenaChain, BlockId, CallError, DISPUTED, Provider, ProviderError, TxOutcome, read_contract},
     channel::{Channel, Status},
-    dispute::{Case, Counsel, Dispute, Moment, Motion, Plea},
+    dispute::{Case, Counsel, Dispute, Moment, Motion, Phase, Plea},
     game::{Amount, Seat},
     rules::Rules,
     session::{Countdown, Hearing, Session, SessionInput},
@@ -61,6 +61,8 @@ pub(super) struct Brief {
     pub(super) receipt: Option<(Statement, Signature)>,
     pub(super) opponents: Vec<Pair>,
     pub(super) files: Vec<File>,
+    /// Matches that this player has agreed to and has not seen open.
+    hanging: Vec<(MatchId, MatchTerms)>,
 }
 
 /// A match that is or was open, and is not settled.
@@ -87,6 +89,11 @@ impl Brief {
             receipt: session.receipt(),
             opponents: session.opponents().copied().collect(),
             files: session.channels().filter_map(|channel| File::of(session, channel)).collect(),
+            hanging: session
+                .channels()
+                .filter(|channel| channel.status() == Status::Opening)
+                .map(|channel| (channel.id(), channel.terms().clone()))
+                .collect(),
         }
     }
 }
@@ -224,11 +231,15 @@ impl Advocate {
     /// Looks at everything once, and does what is due.
     async fn look(&mut self) -> Result<(), Trouble> {
         let brief = self.brief().await?;
-        self.known.retain(|id, _| brief.files.iter().any(|file| file.id == *id));
-        if !self.bench.has_wallet && !brief.files.iter().any(File::is_open) {
+        let hangs = |id: &MatchId| brief.hanging.iter().any(|(hanging, _)| hanging == id);
+        self.known.retain(|id, _| hangs(id) || brief.files.iter().any(|file| file.id == *id));
+        if !self.bench.has_wallet && brief.hanging.is_empty() && !brief.files.iter().any(File::is_open) {
             return Ok(());
         }
         let moment = self.moment().await?;
+        for (match_id, terms) in &brief.hanging {
+            self.look_behind(*match_id, terms).await?;
+        }
         for file in brief.files.iter().filter(|file| file.is_open()) {
             self.look_at(file, moment).await?;
         }
@@ -245,6 +256,23 @@ impl Advocate {
         self.head = Some((head.hash, seen));
         let passed: u64 = head.timestamp.to();
         Ok(Moment { now: passed + seen.elapsed().as_secs(), passed })
+    }
+
+    /// Whether a match was opened behind this player's back: the court takes only what every seat has signed.
+    async fn look_behind(&mut self, match_id: MatchId, terms: &MatchTerms) -> Result<(), Trouble> {
+        let arena = self.bench.arena.info().domain.arena;
+        let ending = self.bench.node.ending(arena, match_id, BlockId::Latest).await?;
+        if ending.is_concluded() {
+            return self.ended(match_id, terms, ending).await;
+        }
+        if ending.status == DISPUTED
+            && let Some(dispute) = self.read(match_id, terms, ending.kept).await?
+            // A doubt shows nothing: it says that the match was not opened (R7.12).
+            && dispute.docket().phase() != Phase::Doubted
+        {
+            self.input(SessionInput::Shown { match_id, shown: dispute.shown().to_vec() }).await?;
+        }
+        Ok(())
     }
 
     async fn look_at(&mut self, file: &File, moment: Moment) -> Result<(), Trouble> {
@@ -285,7 +313,7 @@ impl Advocate {
             Some((_, dispute)) => dispute.clone(),
             // Read anew at every change, from its beginning: so a reorg is nothing special.
             None => {
-                let Some(dispute) = self.read(file, kept).await? else { return Ok(()) };
+                let Some(dispute) = self.read(file.id, &file.transcript.terms, kept).await? else { return Ok(()) };
                 self.known.entry(file.id).or_default().dispute = Some((kept, dispute.clone()));
                 dispute
             }
@@ -312,18 +340,23 @@ impl Advocate {
     }
 
     /// The dispute whose docket the arena keeps this hash of; `None`: its events do not say so, or not yet.
-    async fn read(&mut self, file: &File, kept: FixedBytes<29>) -> Result<Option<Dispute>, ProviderError> {
+    async fn read(
+        &mut self,
+        id: MatchId,
+        terms: &MatchTerms,
+        kept: FixedBytes<29>,
+    ) -> Result<Option<Dispute>, ProviderError> {
         let Some(court) = self.bench.court() else { return Ok(None) };
-        let from = self.first_block(file).await?;
-        self.bench.node.dispute(court, file.id, from, kept).await
+        let from = self.first_block(id, terms).await?;
+        self.bench.node.dispute(court, id, from, kept).await
     }
 
-    async fn first_block(&mut self, file: &File) -> Result<u64, ProviderError> {
-        if let Some(from) = self.known.get(&file.id).and_then(|known| known.from) {
+    async fn first_block(&mut self, id: MatchId, terms: &MatchTerms) -> Result<u64, ProviderError> {
+        if let Some(from) = self.known.get(&id).and_then(|known| known.from) {
             return Ok(from);
         }
-        let from = self.bench.node.first_block(&file.transcript.terms).await?;
-        self.known.entry(file.id).or_default().from = Some(from);
+        let from = self.bench.node.first_block(terms).await?;
+        self.known.entry(id).or_default().from = Some(from);
         Ok(from)
     }
 
@@ -336,19 +369,24 @@ impl Advocate {
         if file.status == Status::Concluded {
             return Ok(());
         }
+        self.ended(file.id, &file.transcript.terms, newest).await
+    }
+
+    /// The chain has an outcome that the session does not know: told once it is deep enough.
+    async fn ended(&mut self, id: MatchId, terms: &MatchTerms, newest: Ending) -> Result<(), Trouble> {
         let bench = self.bench.clone();
         let arena = bench.arena.info().domain.arena;
         if bench.policy.depth > 0 {
             let head: u64 = bench.node.0.head().await?.number.to();
             let at = BlockId::Number(head.saturating_sub(bench.policy.depth));
-            let deep = bench.node.ending(arena, file.id, at).await?;
+            let deep = bench.node.ending(arena, id, at).await?;
             if !deep.is_concluded() || deep.kept != newest.kept {
                 return Ok(());
             }
         }
-        let from = self.first_block(file).await?;
-        if let Some(payouts) = bench.node.payouts(arena, file.id, from, newest.kept).await? {
-            self.input(SessionInput::Outcome { match_id: file.id, payouts }).await?;
+        let from = self.first_block(id, terms).await?;
+        if let Some(payouts) = bench.node.payouts(arena, id, from, newest.kept).await? {
+            self.input(SessionInput::Outcome { match_id: id, payouts }).await?;
         }
         Ok(())
     }

@@ -162,13 +162,14 @@ pub fn judge(transcript: &Transcript, rules: &Arc<dyn Rules>) -> Result<Verdict,
     let file = Signed { transcript, id, separator: domain.separator() };
     let hash = state.hash(id);
     file.by_all("the terms", id.0, &transcript.guarantee, true)?;
-    file.by_all("State 0", file.digest(hash.0), &transcript.opening, false)?;
+    // Who signed a later turn has acknowledged State 0 (R4.5).
+    let covered = file.by_all("State 0", file.digest(hash.0), &transcript.opening, false)?;
 
     let first = state.mover();
     let mut at = Cursor { state, hash, placed };
     let (mut guilty, mut parent, mut headers) = (None, None, Vec::from([hash]));
     // Turns that nobody vouches for so far.
-    let mut unsigned: Vec<(Seat, u32)> = Vec::new();
+    let mut unsigned: Vec<(Seat, u32)> = covered.into_iter().map(|seat| (seat, 0)).collect();
     for turn in &transcript.turns {
         let last = at.state.turn;
         let (Some(seat), None) = (at.state.mover(), &guilty) else {
@@ -238,20 +239,25 @@ impl Signed<'_> {
         digest: B256,
         signatures: &[Signature],
         operator: bool,
-    ) -> Result<(), TranscriptError> {
+    ) -> Result<Vec<Seat>, TranscriptError> {
         let players = &self.transcript.players;
         if signatures.len() != players.len() + usize::from(operator) {
             return Err(TranscriptError::Lengths { what });
         }
         let signers = players.iter().map(|player| player.key).chain(operator.then_some(self.transcript.operator));
+        let mut missing = Vec::new();
         for (i, (signer, signature)) in signers.zip(signatures).enumerate() {
+            if *signature == Signature::NONE && what == "State 0" {
+                missing.push(Seat(i as u8));
+                continue;
+            }
             sign::verify(digest, signature, signer).map_err(|error| {
                 let seat = || alloc::format!("{}", Seat(i as u8));
                 let who = if i < players.len() { seat() } else { "the operator".into() };
                 TranscriptError::Signature { what, who, error }
             })?;
         }
-        Ok(())
+        Ok(missing)
     }
 
     fn by_author(&self, turn: &Turn, seat: Seat, number: u32) -> Result<(), TranscriptError> {

@@ -90,6 +90,16 @@ impl Table {
 
     /// The same match, open.
     pub fn opened(self) -> Table {
+        let mut table = self.guaranteed();
+        let opening = table.opening();
+        for seat in 0..2 {
+            table.feed(seat, Input::Opened(opening.clone())).expect("opened");
+        }
+        table
+    }
+
+    /// The same match, signed by all and by the operator.
+    pub fn guaranteed(self) -> Table {
         let mut table = self;
         let id = table.channels[0].id();
         let signatures = table.all_sign(id.0);
@@ -97,12 +107,13 @@ impl Table {
         for seat in 0..2 {
             table.feed(seat, Input::Guarantee { signatures: signatures.clone(), operator }).expect("guaranteed");
         }
-        let digest = table.domain.digest(table.channels[0].state().hash(id).0);
-        let opening = table.all_sign(digest);
-        for seat in 0..2 {
-            table.feed(seat, Input::Opened(opening.clone())).expect("opened");
-        }
         table
+    }
+
+    /// Both seats' signatures on State 0, before any turn.
+    pub fn opening(&self) -> Vec<Signature> {
+        let start = self.channels[0].state().hash(self.channels[0].id());
+        self.all_sign(self.domain.digest(start.0))
     }
 
     pub fn all_sign(&self, digest: B256) -> Vec<Signature> {

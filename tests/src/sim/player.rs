@@ -8,7 +8,7 @@ use matchlock::{
     abi::{Arena, MatchId},
     account::{AccountId, Player as Pair},
     channel::{Channel, Status},
-    dispute::{Case, Counsel, Docket, Moment, Motion},
+    dispute::{Case, Counsel, Docket, Moment, Motion, Phase},
     game::{Amount, BasisPoints, Seat},
     session::{Record, Session, SessionEffect, SessionInput, SessionNotice},
     settle,
@@ -359,15 +359,11 @@ impl World<'_> {
             if let Some(payouts) = view.concluded.get(&id).filter(|_| channel.delta().is_none()) {
                 inputs.push(SessionInput::Outcome { match_id: id, payouts: payouts.clone() });
             } else if let Some(dispute) = view.disputes.get(&id)
-                && matches!(channel.status(), Status::Open { .. })
+                && matches!(channel.status(), Status::Open { .. } | Status::Opening)
+                // A doubt shows nothing (R7.12).
+                && dispute.docket().phase() != Phase::Doubted
             {
-                let have = channel.state().turn;
-                for shown in dispute.shown().iter().filter(|shown| shown.state.turn > have) {
-                    let Some((_, signature)) = shown.signatures.first() else { break };
-                    let (state, action, signature) = (shown.state.clone(), shown.action.clone(), *signature);
-                    let turn = matchlock::wire::Turn { state, action, signature };
-                    inputs.push(SessionInput::Frame(ToClient::Turn { match_id: id, turn }));
-                }
+                inputs.push(SessionInput::Shown { match_id: id, shown: dispute.shown().to_vec() });
             }
         }
         self.players[n].told = told;
