@@ -1,0 +1,4 @@
+//! What the tests of the machine share.
+
+pub(crate) mod dice;
+pub(crate) mod program;
