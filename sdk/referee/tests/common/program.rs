@@ -103,7 +103,7 @@ fn fragment(dice: &mut Dice, length: usize, text: &mut Vec<u32>) {
             let imm = if dice.one_in(4) { 4 } else { 0 };
             text.push(encode(Op::Jalr, if dice.one_in(2) { 0 } else { rd }, rs1, 0, imm));
         }
-        6 | 7 | 8 => {
+        6..=8 => {
             // An access to memory, mostly inside of it.
             use Op::*;
             let op = dice.pick(&[Lb, Lh, Lw, Lw, Lbu, Lhu, Sb, Sh, Sw, Sw]);
