@@ -1,7 +1,6 @@
 //! Random programs, biased towards what compilers write and towards the edges of the machine.
 
 use matchlock_referee::{
-    emulate::Trap,
     machine::{Instruction, MAX_HOT, Op, Parts, Program, Segment, UNIMP, host},
 };
 
@@ -176,18 +175,4 @@ fn load(text: &mut Vec<u32>, rd: u8, value: u32) {
 fn call(text: &mut Vec<u32>, number: u32) {
     text.push(Instruction { op: Op::Addi, rd: 17, rs1: 0, rs2: 0, imm: number as i32 }.encode());
     text.push(Instruction { op: Op::Ecall, rd: 0, rs1: 0, rs2: 0, imm: 0 }.encode());
-}
-
-/// The kind of a trap.
-pub(crate) fn name(trap: Trap) -> &'static str {
-    match trap {
-        Trap::Input { .. } => "input",
-        Trap::Instruction { .. } => "instruction",
-        Trap::Load { .. } => "load",
-        Trap::Store { .. } => "store",
-        Trap::Jump { .. } => "jump",
-        Trap::Host { .. } => "host",
-        Trap::OutOfGas { .. } => "out of gas",
-        _ => "another",
-    }
 }
