@@ -84,7 +84,7 @@ fn opinion(program: &Program, input: &[u8], steps: usize) -> Option<Vec<u8>> {
 
 #[test]
 fn others_agree_on_random_programs() {
-    const SEEDS: std::ops::Range<u64> = 0..20_000;
+    const SEEDS: std::ops::Range<u64> = 0..50_000;
     println!("seeds {SEEDS:?}");
     let mut agreed = 0;
     for seed in SEEDS {
