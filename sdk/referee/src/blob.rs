@@ -19,14 +19,15 @@ pub const TRANSLATOR: u32 = 1;
 pub const MAX_BLOB: usize = 256 * 1024;
 /// Most gas that a move may take (R7.8): what the court promises a referee at most.
 pub const MAX_BUDGET: u32 = 10_000_000;
-/// Longest name, in bytes.
-const MAX_NAME: usize = 64;
+/// Longest name of a game or toolchain, in bytes.
+const MAX_NAME: usize = 128;
 
 /// A game's rules for the chain, checked: what it translates to has the hash that it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blob {
     name: String,
     version: u32,
+    toolchain: String,
     budget: u32,
     hash: B256,
     program: Program,
@@ -39,6 +40,7 @@ struct Stored {
     name: String,
     version: u32,
     translator: u32,
+    toolchain: String,
     budget: u32,
     hash: [u8; 32],
     /// Words, little-endian.
@@ -52,20 +54,26 @@ struct Stored {
 }
 
 impl Blob {
-    /// Rules that may take `budget` gas for a move, by the game's name and version.
+    /// Rules that may take `budget` gas for a move, by the game's name and version, as `toolchain` compiled them.
     ///
     /// # Errors
-    /// The budget or the name is beyond its limit, or the program has no translation.
-    pub fn new(name: &str, version: u32, budget: u32, program: Program) -> Result<Blob, BlobError> {
+    /// The budget or a name is beyond its limit, or the program has no translation.
+    pub fn new(
+        name: &str,
+        version: u32,
+        toolchain: &str,
+        budget: u32,
+        program: Program,
+    ) -> Result<Blob, BlobError> {
         if budget > MAX_BUDGET {
             return Err(BlobError::Budget { budget });
         }
-        if name.is_empty() || name.len() > MAX_NAME {
+        if name.is_empty() || name.len().max(toolchain.len()) > MAX_NAME {
             return Err(BlobError::Name);
         }
         let translation = translate(&program, budget)?;
         let hash = keccak256(&translation.code);
-        Ok(Blob { name: name.into(), version, budget, hash, program, translation })
+        Ok(Blob { name: name.into(), version, toolchain: toolchain.into(), budget, hash, program, translation })
     }
 
     /// The game's name.
@@ -76,6 +84,11 @@ impl Blob {
     /// The version of its rules.
     pub fn version(&self) -> u32 {
         self.version
+    }
+
+    /// What compiled it: others get these bytes with the same.
+    pub fn toolchain(&self) -> &str {
+        &self.toolchain
     }
 
     /// Gas that a move may take.
@@ -105,6 +118,7 @@ impl Blob {
             name: self.name.clone(),
             version: self.version,
             translator: TRANSLATOR,
+            toolchain: self.toolchain.clone(),
             budget: self.budget,
             hash: self.hash.0,
             text: text.iter().flat_map(|word| word.to_le_bytes()).collect(),
@@ -146,7 +160,7 @@ impl Blob {
             floor: stored.floor,
             hot: stored.hot,
         })?;
-        let blob = Blob::new(&stored.name, stored.version, stored.budget, program)?;
+        let blob = Blob::new(&stored.name, stored.version, &stored.toolchain, stored.budget, program)?;
         let named = B256::from(stored.hash);
         if blob.hash == named { Ok(blob) } else { Err(BlobError::Hash { named, made: blob.hash }) }
     }
@@ -189,7 +203,7 @@ pub enum BlobError {
         budget: u32,
     },
     /// None, or too long.
-    #[error("a game's name has 1 to {MAX_NAME} bytes")]
+    #[error("a game's name has 1 to {MAX_NAME} bytes, a toolchain's at most as many")]
     Name,
     /// Beyond the machine's limits.
     #[error(transparent)]
@@ -210,7 +224,7 @@ mod tests {
         let text = vec![li(11, 1), li(17, 0), 0x73];
         let data = vec![Segment { address: 0, bytes: vec![7] }];
         let parts = Parts { text, start: 0, entries: vec![], data, memory: 4096, floor: 4, hot: vec![11] };
-        Blob::new("nim", 3, 50_000, Program::new(parts).unwrap()).unwrap()
+        Blob::new("nim", 3, "rustc", 50_000, Program::new(parts).unwrap()).unwrap()
     }
 
     #[test]

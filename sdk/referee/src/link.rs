@@ -2,7 +2,7 @@
 //!
 //! The file has to be linked with its relocations kept (`--emit-relocs`), so that every place that holds the address of code is known.
 
-use std::{collections::BTreeMap, vec::Vec};
+use std::collections::BTreeMap;
 
 use object::{
     Object, ObjectSection, ObjectSymbol, RelocationFlags, RelocationTarget, SectionFlags, SectionKind, elf,
