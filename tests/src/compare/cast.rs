@@ -8,12 +8,12 @@ use matchlock::{
     account::{AccountId, Player},
     game::{Amount, BasisPoints, Seat},
     local::Dice,
-    rules::{Action, Rules, RulesId},
+    rules::{Action, Placed, Rules, RulesId},
     sign::{Key, Signature, Signer},
 };
 
 use super::stage::{dev_key, salt};
-use crate::{model::ModelConfig, table::key};
+use crate::{model::ModelConfig, refereed, table::key};
 
 /// Everybody.
 pub(super) struct Cast {
@@ -43,6 +43,8 @@ pub(super) struct Bout {
     pub(super) nodes: Vec<Node>,
     /// Tic-tac-toe, where a referee knows it; else whatever is written into the headers.
     rules: Option<Arc<dyn Rules>>,
+    /// What judges it on the chain, where the court's own referee does.
+    pub(super) code: Vec<u8>,
     /// Seats that ever move.
     pub(super) movers: u32,
 }
@@ -58,10 +60,33 @@ pub(super) struct Node {
     pub(super) parent: Option<usize>,
 }
 
+fn fee() -> BasisPoints {
+    BasisPoints::new(250).expect("in range")
+}
+
 /// The rules that the referee contract knows.
 pub(super) fn tictactoe() -> Arc<dyn Rules> {
-    let games = matchlock_demo::games(BasisPoints::new(250).expect("in range"));
-    games.into_iter().find(|game| game.name() == "tictactoe").expect("a demo game")
+    refereed::named("tictactoe", fee())
+}
+
+/// The same rules as a contest brings them along.
+pub(super) fn brought() -> Arc<dyn Rules> {
+    refereed::tictactoe(fee())
+}
+
+/// Gas that the code of `brought` takes at most, with little to spare: whoever gives a referee less than it needs has a chance to starve it.
+const SCARCE: u64 = 60_000;
+
+/// Code that does not revert but returns a right answer, to the first move in the middle: a contract is no answer (R7.8).
+fn returning(rules: &dyn Rules, start: &Placed) -> Option<Vec<u8>> {
+    let action = Action::Play { play: vec![4], link: None }.encode();
+    let placed = rules.apply(&start.position, start.mover?, &action).ok()?;
+    let mut answer = vec![placed.mover.map_or(OVER, |seat| seat.0), placed.payouts.len() as u8];
+    answer.extend(placed.payouts.iter().flat_map(|payout| payout.units().to_be_bytes()[4..].to_vec()));
+    answer.extend(&placed.position);
+    let size = answer.len() as u8;
+    // PUSH1 size PUSH1 10 PUSH0 CODECOPY PUSH1 size PUSH0 RETURN
+    Some([&[0x60, size, 0x60, 10, 0x5f, 0x39, 0x60, size, 0x5f, 0xf3], &answer[..]].concat())
 }
 
 impl Cast {
@@ -88,6 +113,8 @@ impl Cast {
         let referee = *config.referees.keys().next().expect("a referee");
         let refereed = dice.below(3) == 0;
         let rules = refereed.then(tictactoe);
+        // Before a contract for this game alone, or with the rules brought along.
+        let is_brought = refereed && dice.below(2) == 0;
         // A long one, in which one seat says nothing (R7.6); with the operator's key at the table nobody can sign it.
         let long = !refereed && dice.below(4) == 0;
         let count = if refereed {
@@ -120,8 +147,14 @@ impl Cast {
             indexes,
             stakes,
             rules: RulesId(dice.bytes().into()),
-            budget: if refereed { *dice.pick(&[1_000_000, 1_000_000, 1_000_000, 10_000_001]) } else { 0 },
+            budget: if refereed {
+                let usual = if is_brought { SCARCE } else { 1_000_000 };
+                *dice.pick(&[usual, usual, 1_000_000, 10_000_001])
+            } else {
+                0
+            },
             referee: match dice.below(4) {
+                _ if is_brought => config.court.referee(),
                 _ if refereed => referee,
                 0 => config.court.address,
                 1 => dev_key(9).address(),
@@ -136,9 +169,16 @@ impl Cast {
             start: B256::ZERO,
             salt: salt(self.bouts.len() as u64),
         };
+        let mut code = Vec::new();
         let start = match &rules {
             Some(rules) => {
                 let placed = rules.start(&terms.stakes, &terms.seeds).expect("stakes that fit");
+                if is_brought {
+                    let brought = brought().on_chain().map(|on_chain| on_chain.code.to_vec());
+                    let odd = if dice.below(4) == 0 { returning(&**rules, &placed) } else { None };
+                    code = odd.or(brought).expect("rules with code");
+                    terms.rules = RulesId(keccak256(&code));
+                }
                 (State::start(&placed), placed.position)
             }
             None => {
@@ -151,7 +191,7 @@ impl Cast {
         terms.start = start.0.start_commitment();
         let id = terms.id(&config.domain);
         let movers = if long { 2 } else { count as u32 };
-        let mut bout = Bout { terms, id, seats, nodes: Vec::new(), rules, movers };
+        let mut bout = Bout { terms, id, seats, nodes: Vec::new(), rules, code, movers };
         bout.add(start.0, Vec::new(), start.1, None);
         let length = if long { 34 + dice.below(25) } else { 1 + dice.below(6) };
         let mut tip = 0;
