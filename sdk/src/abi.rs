@@ -5,7 +5,7 @@ mod trial;
 mod typed;
 
 pub use arena::{Arena, Court, Referee};
-pub use trial::Trial;
+pub use trial::{MAX_BUDGET, Trial};
 pub(crate) use typed::digest;
 pub use typed::{
     Arrival, Domain, Exit, Login, MatchId, MatchTerms, OVER, Receipt, Ruling, State, StateHash, Statement, TermsError,

@@ -5,6 +5,9 @@ use alloy_primitives::Address;
 use super::MatchTerms;
 use crate::rules::Rules;
 
+/// Most gas that a court lets terms promise for one move: with more, it takes the match for one that arbiters rule on.
+pub const MAX_BUDGET: u64 = 10_000_000;
+
 /// Who re-runs a contested move, and with how much gas (R7.8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trial {
@@ -19,7 +22,9 @@ impl Trial {
     /// proposes or signs terms with anything else.
     pub fn of(rules: &dyn Rules, referee: Address) -> Trial {
         // A contest brings the code that the terms name: rules with another id could never be tried.
-        let on_chain = rules.on_chain().filter(|on_chain| on_chain.hash == rules.id().0 && !referee.is_zero());
+        let on_chain = rules
+            .on_chain()
+            .filter(|on_chain| on_chain.hash == rules.id().0 && on_chain.budget <= MAX_BUDGET && !referee.is_zero());
         match on_chain {
             Some(on_chain) => Trial { referee, budget: on_chain.budget },
             None => Trial { referee: Address::ZERO, budget: 0 },

@@ -177,9 +177,9 @@ impl Plan {
         rules.name() == self.game && rules.on_chain().is_some() == self.refereed
     }
 
-    /// Whether enough arbiters do what they are for.
-    pub fn has_quorum(&self) -> bool {
-        self.arbiters.iter().filter(|arbiter| **arbiter == Arbitration::Honest).count() >= 2
+    /// Whether somebody rules on what is contested: the chain, or enough arbiters that do what they are for.
+    pub fn has_judge(&self) -> bool {
+        self.refereed || self.arbiters.iter().filter(|arbiter| **arbiter == Arbitration::Honest).count() >= 2
     }
 }
 
