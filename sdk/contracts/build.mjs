@@ -10,9 +10,11 @@ const here = dirname(fileURLToPath(import.meta.url));
 const contracts = {
   Arena: "src/Arena.sol",
   Court: "src/Court.sol",
+  Referee: "src/Referee.sol",
   Hashes: "test/Hashes.sol",
   TestToken: "test/TestToken.sol",
   TicTacToe: "test/TicTacToe.sol",
+  TicTacToeCode: "test/TicTacToeCode.sol",
 };
 const MAX_RUNTIME = 24_576; // EIP-170
 

@@ -30,6 +30,10 @@ use crate::{
 pub const TRANSACTION_GAS: u64 = 1 << 24;
 /// Most bytes of calldata that reach a block by themselves: nodes pass on no transaction above 128 KiB, envelope included.
 pub const TRANSACTION_CALLDATA: u64 = 128 * 1024 - 512;
+/// Most bytes of code and question that a referee can run (EIP-3860).
+pub const MAX_INIT_CODE: usize = 48 * 1024;
+/// Bytes of a question beside position and action: the seat, and the position's length.
+pub const QUESTION_HEAD: usize = 3;
 
 /// What a game's disputes may cost, as its developer sets it. Wherever a limit is wider than what the chain takes
 /// ([`TRANSACTION_GAS`], [`TRANSACTION_CALLDATA`]), the chain's counts.
@@ -41,14 +45,17 @@ pub struct Limits {
     pub gas: u64,
     /// What a victim may have to pay for every 100 gas of a griefer's.
     pub griefing: u64,
-    /// Gas that the game's referee contract may take for one move, `budget` of the terms; 0 for arbiters.
+    /// Gas that the rules may take for one move on the chain, `budget` of the terms; 0 for arbiters.
     pub referee: u64,
+    /// Bytes of the rules that a contest brings along, each counted as dear as it can be; 0 for arbiters, and for a contract
+    /// that judges this game alone.
+    pub code: usize,
 }
 
 impl Default for Limits {
     /// What the chain takes, arbiters, and no limit on griefing.
     fn default() -> Limits {
-        Limits { calldata: TRANSACTION_CALLDATA, gas: TRANSACTION_GAS, griefing: u64::MAX, referee: 0 }
+        Limits { calldata: TRANSACTION_CALLDATA, gas: TRANSACTION_GAS, griefing: u64::MAX, referee: 0, code: 0 }
     }
 }
 
@@ -153,6 +160,21 @@ pub enum Excess {
         /// What it may.
         limit: u64,
     },
+    /// No referee can run these rules on this position.
+    #[error(
+        "the rules have {code} bytes and a position {position}: with the largest action {bytes}, and {limit} can be run; \
+        make the code or the board smaller, or deploy a contract that judges this game"
+    )]
+    TooLarge {
+        /// Bytes of the rules.
+        code: usize,
+        /// Bytes of the position.
+        position: usize,
+        /// What they come to, with the largest action that fits.
+        bytes: usize,
+        /// What they may.
+        limit: usize,
+    },
     /// The same in gas.
     #[error("{call} takes {gas} gas, and {limit} are allowed; make moves shorter, or let seats act in turn")]
     Gas {
@@ -224,7 +246,8 @@ pub fn budget<G: Game>(
                 place,
                 excess: error.into(),
             })?;
-            played.add_to(&mut cost, limits.referee, Place { turn: 0, ..place });
+            played.tried(limits.code, place).map_err(|(place, excess)| BudgetError { game: G::NAME, place, excess })?;
+            played.add_to(&mut cost, limits, Place { turn: 0, ..place });
         }
     }
     cost.within(limits).map_err(|(place, excess)| BudgetError { game: G::NAME, place, excess })?;
@@ -300,12 +323,22 @@ impl Played {
         Ok(Played { terms, start, owners, opening, turns, positions })
     }
 
+    /// Whether a referee can run code of this size on every position, with whatever action a cheat signs.
+    fn tried(&self, code: usize, place: Place) -> Result<(), (Place, Excess)> {
+        let sizes = self.positions.iter().map(Vec::len).zip(0..);
+        let Some((position, turn)) = sizes.max_by_key(|(size, _)| *size).filter(|_| code > 0) else { return Ok(()) };
+        let bytes = code + QUESTION_HEAD + position + rules::MAX_ACTION;
+        let place = Place { turn, ..place };
+        let limit = MAX_INIT_CODE;
+        if bytes <= limit { Ok(()) } else { Err((place, Excess::TooLarge { code, position, bytes, limit })) }
+    }
+
     fn up_to(&self, turn: u32) -> Signed<'_> {
         let turns = &self.turns[..turn as usize];
         Signed { id: MatchId(HASH), start: &self.start, owners: &self.owners, opening: &self.opening, turns }
     }
 
-    fn add_to(&self, cost: &mut DisputeCost, referee: u64, mut place: Place) {
+    fn add_to(&self, cost: &mut DisputeCost, limits: &Limits, mut place: Place) {
         let terms = Arena::Match::from(&self.terms);
         let opening = self.cheapest_opening(&terms);
         let mut spent = vec![0; place.seats];
@@ -326,7 +359,7 @@ impl Played {
             author = top.mover();
             cost.finalize.raise(self.finalize(&terms, top).cost(), place);
             cost.respond.raise(answer, place);
-            if let Some(contest) = self.contest(&terms, &shown, referee) {
+            if let Some(contest) = self.contest(&terms, &shown, limits) {
                 cost.contest.raise(contest.cost(), place);
             }
             let guarantee = SIGNATURE.0.to_vec().into();
@@ -357,18 +390,19 @@ impl Played {
     }
 
     /// The header above the agreed one is accused, under all that follow; with the largest of their moves and positions.
-    fn contest(&self, terms: &Arena::Match, shown: &Court::Evidence, referee: u64) -> Option<Court::contestCall> {
+    fn contest(&self, terms: &Arena::Match, shown: &Court::Evidence, limits: &Limits) -> Option<Court::contestCall> {
         let top = shown.headers.last()?.turn;
         let mut terms = terms.clone();
-        let (mut position, mut action) = (Bytes::new(), Bytes::new());
-        if referee > 0 {
-            (terms.referee, terms.budget) = (ADDRESS, referee);
+        let (mut code, mut position, mut action) = (Bytes::new(), Bytes::new(), Bytes::new());
+        if limits.referee > 0 {
+            (terms.referee, terms.budget) = (ADDRESS, limits.referee);
+            code = vec![0xff; limits.code].into();
             let positions = &self.positions[shown.base.turn as usize..top as usize];
             position = positions.iter().max_by_key(|position| position.len())?.clone().into();
             action = shown.moves.iter().max_by_key(|action| action.len())?.clone();
         }
         let trail = core::iter::once(&shown.base).chain(&shown.headers).cloned().collect();
-        Some(Court::contestCall { terms, docket: self.docket(top), trail, position, action })
+        Some(Court::contestCall { terms, docket: self.docket(top), trail, code, position, action })
     }
 
     /// A docket with this top: every moment and every chain time as late as their fields hold.

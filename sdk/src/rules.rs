@@ -81,6 +81,17 @@ impl Placed {
     }
 }
 
+/// What re-runs a move of these rules on the chain (R7.8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OnChain<'a> {
+    /// keccak256 of the code: the rules' id as well.
+    pub hash: B256,
+    /// Gas that one move may take; more is illegal.
+    pub budget: u64,
+    /// EVM init code that always reverts, which a contest brings along; `sdk/contracts/src/Referee.sol` says what it reads and answers.
+    pub code: &'a [u8],
+}
+
 /// Rules over bytes.
 pub trait Rules: Send + Sync + core::fmt::Debug {
     /// Which rules exactly.
@@ -95,6 +106,10 @@ pub trait Rules: Send + Sync + core::fmt::Debug {
     fn chance(&self) -> bool;
     /// The operator's share of a decided pot.
     fn fee(&self) -> BasisPoints;
+    /// What re-runs a move on the chain, for rules whose id is the hash of that; `None`: arbiters rule (R7.8, R7.9).
+    fn on_chain(&self) -> Option<OnChain<'_>> {
+        None
+    }
 
     /// Position 0.
     ///

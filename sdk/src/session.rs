@@ -41,6 +41,8 @@ pub struct Session {
     seed: B256,
     rules: BTreeMap<RulesId, Arc<dyn Rules>>,
     server: Option<Server>,
+    /// The court's referee, as its server said, and a chain that the player trusts does not deny.
+    referee: Address,
     /// The newest statement that this account signed.
     signed: Signed,
     /// The newest one that the operator signed too.
@@ -115,6 +117,7 @@ impl Session {
             seed,
             rules: rules.into_iter().map(|rules| (rules.id(), rules)).collect(),
             server: None,
+            referee: Address::ZERO,
             signed: Signed::default(),
             receipted: None,
             channels: BTreeMap::new(),
@@ -166,6 +169,7 @@ impl Session {
     /// Binds the session to its server, once the record that [`login`](Session::login) gave is durable.
     pub fn bind(&mut self, welcome: &Welcome) {
         self.server = Some(Server { domain: welcome.domain, operator: welcome.operator });
+        self.referee = welcome.referee;
     }
 
     /// What an input leads to. Changes nothing.

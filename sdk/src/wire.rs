@@ -236,6 +236,8 @@ pub struct Welcome {
     pub open_for: u32,
     /// Seconds from the proposal to [`MatchTerms::expiry`].
     pub expire_after: u64,
+    /// The court's referee for rules that a contest brings along (R7.8); zero where the arena has no court.
+    pub referee: Address,
 }
 
 /// A game on a server.

@@ -58,6 +58,8 @@ impl CourtInfo {
 pub(crate) struct Venue {
     /// The arena's token; zero for the chain's coin.
     pub(crate) token: Address,
+    /// The court's referee; zero where there is no court.
+    pub(crate) referee: Address,
     /// The arena's court, where it has one.
     pub(crate) court: Option<CourtInfo>,
     /// Where the server's key is one of the court's arbiters'.
@@ -69,7 +71,8 @@ impl Venue {
     pub(crate) async fn read(chain: &Chain, store: &Store) -> Result<Venue, BenchStart> {
         let court = CourtInfo::read(chain).await?;
         let bench = Bench::take(chain, court, &chain.config().key, store).await?;
-        Ok(Venue { token: chain.arena().token, court, bench })
+        let (token, referee) = (chain.arena().token, chain.arena().referee);
+        Ok(Venue { token, referee, court, bench })
     }
 }
 

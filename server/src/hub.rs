@@ -67,6 +67,8 @@ pub(crate) struct Hub {
     pub(crate) expiries: Mutex<BTreeSet<(u64, MatchId)>>,
     pub(crate) settler: Mutex<Settler>,
     pub(crate) leavers: Mutex<Leavers>,
+    /// The court's referee; zero where there is no court.
+    pub(crate) referee: Address,
     /// The arena's court, where it has one.
     pub(crate) court: Option<CourtInfo>,
     pub(crate) disputes: Mutex<Disputes>,
@@ -100,7 +102,7 @@ impl Hub {
     ) -> Result<Hub, StoreError> {
         let next_match = AtomicU64::new(store.next_match()?);
         let disputes = Mutex::new(Disputes::restore(&store)?);
-        let Venue { token, court, bench } = venue;
+        let Venue { token, referee, court, bench } = venue;
         Ok(Hub {
             settings,
             machine,
@@ -115,6 +117,7 @@ impl Hub {
             expiries: Mutex::default(),
             settler: Mutex::default(),
             leavers: Mutex::default(),
+            referee,
             court,
             disputes,
             files: Mutex::default(),
@@ -189,6 +192,7 @@ impl Hub {
             max_clock: self.settings.max_clock,
             open_for: self.settings.open_for,
             expire_after: self.settings.expire_after,
+            referee: self.referee,
         }
     }
 

@@ -2,9 +2,8 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use alloy_primitives::Address;
 use matchlock::{
-    abi::{MatchId, MatchTerms, State},
+    abi::{MatchId, MatchTerms, State, Trial},
     rules::RulesError,
     sign::{Signature, SignerError},
     wire::{Refusal, TableId, ToClient},
@@ -31,13 +30,14 @@ impl Hub {
         let seeds: Vec<_> = table.seated.iter().map(|seated| seated.offer.anchor).collect();
         let start = State::start(&rules.start(&stakes, &seeds).map_err(unplayable)?);
         let now = self.now();
+        let Trial { referee, budget } = Trial::of(&**rules, self.referee);
         let terms = MatchTerms {
             seats: table.seated.iter().map(|seated| seated.account.id).collect(),
             indexes: table.seated.iter().map(|seated| seated.offer.index).collect(),
             stakes,
             rules: table.spec.rules,
-            budget: 0,
-            referee: Address::ZERO,
+            budget,
+            referee,
             clock: table.spec.clock,
             max_turns: rules.max_turns(),
             chain_time: self.settings.chain_time,

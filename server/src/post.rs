@@ -137,7 +137,7 @@ impl Orders {
         let disputes = Mutex::new(Disputes::restore(&store)?);
         let store = Arc::new(store);
         let games: BTreeMap<RulesId, Arc<dyn Rules>> = games.into_iter().map(|rules| (rules.id(), rules)).collect();
-        let seal = Seal { domain: info.domain, operator: info.operator };
+        let seal = Seal { domain: info.domain, operator: info.operator, referee: info.referee };
         let limiter = Limiter::new(limits.requests_per_second);
         let book = Arc::new(Book::restore(seal, games.clone(), limits, store.clone())?);
 

@@ -7,6 +7,7 @@ pub mod court;
 pub mod fuzz;
 pub mod model;
 pub mod play;
+pub mod refereed;
 pub mod scene;
 pub mod sim;
 pub mod table;

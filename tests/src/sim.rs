@@ -30,7 +30,7 @@ use self::{
     chain::{SimChain, operator},
     world::World,
 };
-use crate::{compare::Contracts, world::Failure};
+use crate::{compare::Contracts, refereed, world::Failure};
 
 /// How deep a block has to be before the server counts it.
 const DEPTH: u64 = 2;
@@ -84,15 +84,17 @@ impl Simulator {
     /// # Errors
     /// The chain does not work, or they do not deploy.
     pub fn of(contracts: &Contracts) -> Result<Simulator, Failure> {
+        let fee = BasisPoints::ZERO;
+        let games: Vec<_> = matchlock_demo::games(fee).into_iter().chain(refereed::games(fee)).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (chain, server_chain) = runtime.block_on(async {
-            let chain = SimChain::new(contracts)?;
+            let chain = SimChain::new(contracts, &games)?;
             let node = Arc::new(chain.server_node());
             let config = ChainConfig { depth: DEPTH, ..ChainConfig::new("simulated", chain.domain.arena, operator()) };
             let server_chain = Chain::connect_through(node, config).await?;
             Ok::<_, Failure>((chain, server_chain))
         })?;
-        Ok(Simulator { runtime, chain, server_chain, games: matchlock_demo::games(BasisPoints::ZERO) })
+        Ok(Simulator { runtime, chain, server_chain, games })
     }
 
     /// Runs the schedule of a seed.
@@ -109,7 +111,7 @@ impl Simulator {
     /// What it broke.
     pub fn run_plan(&mut self, plan: Plan, broken: Broken) -> Result<Ended, Box<Failed>> {
         let failed = |story, why| Box::new(Failed { plan: plan.clone(), story, why });
-        let rules = self.games.iter().find(|rules| rules.name() == plan.game).expect("a demo game").clone();
+        let rules = self.games.iter().find(|rules| plan.is_of(&***rules)).expect("a game of the list").clone();
         let world = World::new(&mut self.chain, &self.server_chain, rules, plan.clone(), broken);
         let mut world = world.map_err(|why| failed(Vec::new(), why))?;
         let done = self.runtime.block_on(world.run());

@@ -25,6 +25,8 @@ use matchlock_server::{
 };
 use serde_json::json;
 
+use crate::refereed;
+
 /// Any failure on the way, in its own words.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -50,6 +52,8 @@ pub struct Plan {
     pub tune: Option<fn(&mut Settings)>,
     /// The court's arbiters on a node of one's own, and how many of them rule; empty: the operator alone.
     pub arbiters: (Vec<Address>, u8),
+    /// Whether games that have a referee are judged by it; else the arbiters rule in all of them.
+    pub refereed: bool,
 }
 
 impl Plan {
@@ -64,6 +68,7 @@ impl Plan {
             pool: ether(10),
             tune: None,
             arbiters: (Vec::new(), 1),
+            refereed: false,
         }
     }
 }
@@ -209,7 +214,7 @@ impl World {
     /// # Errors
     /// Whatever does not start, in its own words.
     pub async fn start(plan: Plan) -> Result<World, Failure> {
-        let games = matchlock_demo::games(plan.fee);
+        let games = if plan.refereed { refereed::all(plan.fee) } else { matchlock_demo::games(plan.fee) };
         let mut config = Config::new(plan.data.join("server"));
         config.settings = Settings::default();
         config.settings.settle_age = plan.settle_age;
@@ -378,7 +383,7 @@ fn gas(outcome: &TxOutcome) -> U256 {
 }
 
 /// An arena for the node's own coin, with fees for the operator.
-pub(crate) fn arena_config() -> DeployConfig {
+pub fn arena_config() -> DeployConfig {
     DeployConfig {
         token: Address::ZERO,
         court: Some(CourtConfig {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use alloy_primitives::{Address, Bytes, U256};
 use matchlock::{
-    abi::Court,
+    abi::{Court, Trial},
     budget::{BudgetError, Cost, DisputeCall, Excess, Limits, Place, TRANSACTION_CALLDATA, Worst, budget},
     chain::{ArenaChain, Call, HttpProvider, LocalWallet, Provider},
     channel::Input,
@@ -20,6 +20,7 @@ use matchlock_demo::{
 };
 use matchlock_server::chain::{CourtConfig, DeployConfig, deploy_through};
 use matchlock_tests::{
+    refereed::{self, Artifact},
     scene::travel_to,
     table::{Table, key},
     world::{Failure, Wallet, chain, ether},
@@ -137,9 +138,9 @@ impl Bench {
             return Ok(());
         }
         let trail = (base..=docket.turn()).filter_map(|turn| signed.header(turn)).map(Into::into).collect();
-        let (position, action) = (Bytes::new(), Bytes::new());
+        let (code, position, action) = Default::default();
         let terms = case.terms().into();
-        let call = Court::contestCall { terms, docket: (&docket).into(), trail, position, action };
+        let call = Court::contestCall { terms, docket: (&docket).into(), trail, code, position, action };
         self.pay("contest", &call, BOND).await?;
         Ok(())
     }
@@ -213,49 +214,77 @@ async fn no_call_of_a_dispute_costs_more_than_its_bound_and_no_bound_is_a_lazy_o
 /// R7.8. What a referee leaves of its budget is not paid for, but has to be at hand.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_contest_before_a_referee_costs_no_more_than_its_bound() -> Result<(), Failure> {
-    #[derive(Deserialize)]
-    struct Artifact {
-        bytecode: Bytes,
-    }
     let mut bench = Bench::new().await?;
-    let artifact: Artifact = serde_json::from_str(include_str!("../../sdk/contracts/artifacts/TicTacToe.json"))?;
-    let sent = json!([{ "from": bench.operator.address(), "data": artifact.bytecode }]);
+    let sent = json!([{ "from": bench.operator.address(), "data": Artifact::tictactoe().bytecode }]);
     let hash = serde_json::from_value(bench.arena.rpc().0.request("eth_sendTransaction", sent).await?)?;
     let deployed = bench.arena.rpc().mined(hash, Duration::from_secs(60)).await?;
-    let referee = deployed.and_then(|receipt| receipt.contract_address).ok_or("a contract")?;
-    let rules: Arc<dyn Rules> = GameRules::shared(TicTacToe, BasisPoints::ZERO);
-    for (seed, turn) in [(1, 2), (1, 4), (2, 5), (3, 3)] {
-        bench.salt += 1;
-        let far = bench.arena.rpc().head().await?.timestamp.to::<u64>() + 1_000_000;
-        let mut proposals = Table::proposals(bench.arena.domain(), &rules, 2, 0, bench.salt);
+    let alone = deployed.and_then(|receipt| receipt.contract_address).ok_or("a contract")?;
+    let before_it = (GameRules::shared(TicTacToe, BasisPoints::ZERO), alone, 100_000);
+    let brought = refereed::tictactoe(BasisPoints::ZERO);
+    let trial = Trial::of(&*brought, bench.arena.info().referee);
+    for (rules, referee, budget) in [before_it, (brought, trial.referee, trial.budget)] {
+        for (seed, turn) in [(1, 2), (1, 4), (2, 5), (3, 3)] {
+            let (used, cost, needed) = bench.try_foul(&rules, (referee, budget), (seed, turn)).await?;
+            // Neither is it a lazy one, beside what has to be at hand.
+            assert!(cost.gas < used + needed, "{used} used, bound {}", cost.gas);
+        }
+    }
+    Ok(())
+}
+
+impl Bench {
+    /// Contests an illegal turn: the gas that it took, its bound, and what of it may be left over.
+    async fn try_foul(
+        &mut self,
+        rules: &Arc<dyn Rules>,
+        (referee, budget): (Address, u64),
+        (seed, turn): (u64, usize),
+    ) -> Result<(u64, Cost, u64), Failure> {
+        self.salt += 1;
+        let far = self.arena.rpc().head().await?.timestamp.to::<u64>() + 1_000_000;
+        let mut proposals = Table::proposals(self.arena.domain(), rules, 2, 0, self.salt);
         for proposal in &mut proposals {
             let terms = &mut proposal.terms;
-            (terms.referee, terms.budget, terms.open_by, terms.expiry) = (referee, 100_000, far, far);
+            (terms.referee, terms.budget, terms.open_by, terms.expiry) = (referee, budget, far, far);
         }
-        let mut table = Table::of(proposals, &rules);
+        let mut table = Table::of(proposals, rules);
         table.play_out(seed);
-        let case = Case::new(table.with_foul(turn), &rules)?;
+        let case = Case::new(table.with_foul(turn), rules)?;
         let (signed, top) = (case.up_to(turn), turn as u32);
-        let mut replay = Replay::new(signed.id, case.terms(), &*rules)?;
+        let mut replay = Replay::new(signed.id, case.terms(), &**rules)?;
         for turn in &signed.turns[..turn - 1] {
             replay.follow(&turn.state, &turn.action)?;
         }
-        bench.challenge(&case, top).await?;
+        self.challenge(&case, top).await?;
         let trail = [top - 1, top].into_iter().filter_map(|turn| signed.header(turn)).map(Into::into).collect();
+        let code = rules.on_chain().map(|on_chain| on_chain.code.to_vec()).unwrap_or_default();
+        // Of the budget nearly nothing may be used, nor of what a referee keeps for frames, answers, and what is passed on.
+        let needed = budget + budget / 20 + if code.is_empty() { 5_000 } else { 45_000 };
         let call = Court::contestCall {
             terms: case.terms().into(),
-            docket: (&bench.docket(&case).await?).into(),
+            docket: (&self.docket(&case).await?).into(),
             trail,
+            code: code.into(),
             position: replay.position().to_vec().into(),
             action: signed.turns[turn - 1].action.clone().into(),
         };
-        let (used, cost) = bench.pay("contest before a referee", &call, 0).await?;
-        // Neither is it a lazy one, beside the budget.
-        let budget = case.terms().budget;
-        assert!(cost.gas < used + budget + budget / 63 + 5_000, "{used} used, bound {}", cost.gas);
-        assert_eq!(bench.docket(&case).await?.phase(), Phase::Closed);
+        let (used, cost) = self.pay("contest before a referee", &call, 0).await?;
+        assert_eq!(self.docket(&case).await?.phase(), Phase::Closed);
+        Ok((used, cost, needed))
     }
-    Ok(())
+}
+
+/// Rules and a board that no transaction runs together are refused before anybody plays for money.
+#[test]
+fn code_that_no_referee_can_run_is_too_large() {
+    let limits = |code| Limits { referee: 100_000, code, ..Limits::default() };
+    let bot = |seat: Seat, seed| {
+        Box::new(Noughts::new(Strength::Easy, seed * 2 + u64::from(seat.0))) as Box<dyn Bot<TicTacToe>>
+    };
+    budget(&TicTacToe, 0..3, bot, &limits(40_000)).expect("it can be run");
+    let error = budget(&TicTacToe, 0..3, bot, &limits(41_000)).expect_err("too large");
+    assert!(matches!(error.excess, Excess::TooLarge { code: 41_000, limit: 49_152, .. }), "{error}");
+    println!("{error}");
 }
 
 /// Seat 0 writes letters, then seat 1 answers once: long moves, and many of them above what is agreed.

@@ -2,10 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_sol_types::SolCall;
 use matchlock::{
-    chain::{ArenaChain, BlockId, Call, HttpProvider, LocalWallet, Provider, Rpc},
+    abi::Referee,
+    chain::{ArenaChain, BlockId, Call, HttpProvider, LocalWallet, Provider},
     dispute::{Case, Docket, MAX_HEADERS, Phase},
     game::{Amount, BasisPoints, Seat},
     local::Dice,
@@ -14,6 +15,7 @@ use matchlock::{
 };
 use matchlock_server::chain::{CourtConfig, DeployConfig, deploy_through};
 use matchlock_tests::{
+    refereed::{self, Artifact},
     scene::travel_to,
     table::{Table, key},
     world::{Failure, Wallet, chain, dev_key},
@@ -120,26 +122,19 @@ async fn whatever_was_signed_is_evidence_that_the_court_takes_and_the_newest_cou
     Ok(())
 }
 
-alloy_sol_types::sol! {
-    interface IReferee {
-        function judge(bytes position, uint8 seat, bytes action) external view
-            returns (bool legal, bytes32 board, uint8 mover, uint96[] payouts);
-    }
-}
-
-/// R7.8: tic-tac-toe in Solidity against tic-tac-toe in Rust, on random boards, stakes and fees; every fourth move legal or so.
+/// R7.8: what judges on the chain against the rules in Rust, on random boards, stakes and fees; every fourth move illegal or so. Both
+/// ways of tic-tac-toe: a contract for it alone, and rules that a contest brings along to the court's referee.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_referee_contract_says_of_every_move_what_the_rules_say() -> Result<(), Failure> {
-    #[derive(serde::Deserialize)]
-    struct Artifact {
-        bytecode: Bytes,
-    }
-    let artifact: Artifact = serde_json::from_str(include_str!("../../sdk/contracts/artifacts/TicTacToe.json"))?;
-    let node = Rpc(LocalWallet::new(HttpProvider::new(&chain().await?)?, dev_key()));
+    let arena = arena().await?;
+    let (node, court) = (arena.rpc(), arena.info().referee);
+    let artifact = Artifact::tictactoe();
     let from = dev_key().address();
     let sent = node.0.request("eth_sendTransaction", json!([{ "from": from, "data": artifact.bytecode }])).await?;
     let deployed = node.mined(serde_json::from_value(sent)?, Duration::from_secs(60)).await?;
-    let referee = deployed.and_then(|receipt| receipt.contract_address).ok_or("a contract")?;
+    let alone = deployed.and_then(|receipt| receipt.contract_address).ok_or("a contract")?;
+    let brought = refereed::tictactoe(BasisPoints::ZERO);
+    let on_chain = brought.on_chain().ok_or("rules with code")?;
 
     let (mut legal, mut illegal) = (0, 0);
     for seed in 0..60u64 {
@@ -158,26 +153,30 @@ async fn the_referee_contract_says_of_every_move_what_the_rules_say() -> Result<
                 action[at] ^= 1 << dice.below(8);
             }
             let seat = if dice.below(6) == 0 { Seat(1 - mover.0) } else { mover };
-            let question = IReferee::judgeCall {
+            let question = Referee::judgeCall {
+                rules: on_chain.hash,
+                budget: U256::from(on_chain.budget),
+                code: on_chain.code.to_vec().into(),
                 position: placed.position.clone().into(),
                 seat: seat.0,
                 action: action.clone().into(),
             };
-            let answer = node.call(&Call::view(referee, question.abi_encode()), BlockId::Latest).await?;
-            let answer = IReferee::judgeCall::abi_decode_returns(&answer)?;
             let ours = rules.apply(&placed.position, seat, &action);
-            let what = format!("seed {seed}, seat {seat}, action {action:?} at {:?}", placed.position);
-            assert_eq!(answer.legal, ours.is_ok(), "{what}: {ours:?}");
-            let Ok(next) = ours else {
-                illegal += 1;
-                continue;
-            };
-            legal += 1;
-            assert_eq!(answer.board, keccak256(&next.position), "{what}");
-            assert_eq!(answer.mover, next.mover.map_or(255, |seat| seat.0), "{what}");
-            let payouts: Vec<u128> = answer.payouts.iter().map(|payout| payout.to()).collect();
-            assert_eq!(payouts, next.payouts.iter().map(|payout| payout.units()).collect::<Vec<_>>(), "{what}");
-            placed = next;
+            for referee in [alone, court] {
+                let what = format!("seed {seed}, seat {seat}, action {action:?} at {:?}", placed.position);
+                let answer = node.call(&Call::view(referee, question.abi_encode()), BlockId::Latest).await?;
+                let answer = Referee::judgeCall::abi_decode_returns(&answer)?;
+                assert_eq!(answer.legal, ours.is_ok(), "{what}: {ours:?}");
+                let Ok(next) = &ours else { continue };
+                assert_eq!(answer.board, keccak256(&next.position), "{what}");
+                assert_eq!(answer.mover, next.mover.map_or(255, |seat| seat.0), "{what}");
+                let payouts: Vec<u128> = answer.payouts.iter().map(|payout| payout.to()).collect();
+                assert_eq!(payouts, next.payouts.iter().map(|payout| payout.units()).collect::<Vec<_>>(), "{what}");
+            }
+            match ours {
+                Ok(next) => (placed, legal) = (next, legal + 1),
+                Err(_) => illegal += 1,
+            }
         }
     }
     println!("{legal} legal and {illegal} illegal moves");

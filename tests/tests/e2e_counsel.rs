@@ -7,7 +7,7 @@ use std::sync::{
 
 use alloy_primitives::U256;
 use matchlock::{
-    abi::Court,
+    abi::{Court, Trial},
     chain::{Answer, BlockId, HttpProvider, LocalWallet, Provider, ProviderError, read_contract, read_disputes},
     client::{Client, ClientConfig, ClientEvent, Clock, Deed, Match, MatchEvent, Policy, RedbStore},
     dispute::{Case, Dispute, Motion, Phase},
@@ -20,7 +20,7 @@ use matchlock_tests::{
     audit::results,
     scene::{STAKE, bankroll, exit, first_wins, pocket, postcard_u8, sit, stake, travel, travel_to, world_apart},
     tap::{Frame, Tap, Verdict},
-    world::{Dead, Failure, PlayerClient, World, eventually, in_time},
+    world::{Dead, Failure, Plan, PlayerClient, World, chain, eventually, in_time},
 };
 use serde_json::{Value, json};
 
@@ -328,8 +328,19 @@ async fn a_match_with_dice_is_played_on_through_the_court_when_the_server_is_gon
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_illegal_move_that_is_shown_to_the_court_is_contested_by_the_opponents_client() -> Result<(), Failure> {
+    shown_to_the_court(false).await
+}
+
+/// R7.8: the client brings the rules along, and no arbiter is asked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_illegal_move_is_re_run_on_the_chain_by_the_opponents_client() -> Result<(), Failure> {
+    shown_to_the_court(true).await
+}
+
+async fn shown_to_the_court(refereed: bool) -> Result<(), Failure> {
     let folder = tempfile::tempdir()?;
-    let world = world_apart(&folder).await?;
+    let plan = Plan { rpc: Some(chain().await?), settle_age: 10_000, refereed, ..Plan::quick(folder.path()) };
+    let world = World::start(plan).await?;
     let tap = Tap::before(world.server.url()).await?;
     let (time, purse) = (Time::new(), world.purse(pocket()).await?);
     // The cheat's client has no wallet: what it shows, the test shows.
@@ -369,16 +380,22 @@ async fn an_illegal_move_that_is_shown_to_the_court_is_contested_by_the_opponent
     players[0].paid(&answered);
 
     let mut events = players[1].client.events();
-    event(&mut honest, "the contest", |event| matches!(event, MatchEvent::Contested { .. }).then_some(())).await?;
-    let operator = dead.operator().ok_or("the arbiter's key")?;
-    rule(&dead, &Case::new(honest.transcript().await?, honest.rules())?, operator).await?;
+    assert_eq!(case.terms().trial(), Trial::of(&**honest.rules(), dead.bank.info().referee));
+    if refereed {
+        let motion = Motion::Contest { turn: 3, bonded: false };
+        event(&mut honest, "the contest", |event| (*event == MatchEvent::Pleaded { motion }).then_some(())).await?;
+    } else {
+        event(&mut honest, "the contest", |event| matches!(event, MatchEvent::Contested { .. }).then_some(())).await?;
+        let operator = dead.operator().ok_or("the arbiter's key")?;
+        rule(&dead, &Case::new(honest.transcript().await?, honest.rules())?, operator).await?;
+    }
     let until = event(&mut honest, "the ruling", |event| match event {
         MatchEvent::Closed { turn: 2, guilty: Some(Seat(0)), until } => Some(*until),
         _ => None,
     })
     .await?;
     // The bond is back, and the client fetches it.
-    while !matches!(events.recv().await?, ClientEvent::Acted { deed: Deed::Claim, outcome: Ok(_) }) {}
+    while !refereed && !matches!(events.recv().await?, ClientEvent::Acted { deed: Deed::Claim, outcome: Ok(_) }) {}
     travel_to(&dead.bank, until + GRACE + 1).await?;
     let payouts = ruled(&mut honest).await?;
     assert!(payouts[1].units() > u128::from(STAKE) && payouts[0] == Amount::ZERO, "{payouts:?}");

@@ -2,8 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
+use alloy_primitives::U256;
 use matchlock::{
-    chain::{CallError, CourtError, HttpProvider},
+    abi::{Court, Trial},
+    chain::{BlockId, CallError, CourtError, HttpProvider, read_contract},
     client::{Client, ClientEvent, Match, MatchEvent, RedbStore},
     dispute::{Case, Phase},
     game::{Amount, Seat},
@@ -294,7 +296,20 @@ async fn a_cheat_counts_as_one_who_does_not_move_and_pays() -> Result<(), Failur
 async fn an_illegal_move_that_is_shown_to_the_court_is_contested_ruled_on_and_pays_the_honest_seat()
 -> Result<(), Failure> {
     let folder = tempfile::tempdir()?;
-    let world = world(&folder).await?;
+    shown_to_the_court(world(&folder).await?).await
+}
+
+/// R7.8: no arbiter, no bond; one transaction re-runs the move with the rules that it brings along.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_illegal_move_is_re_run_on_the_chain_and_pays_the_honest_seat() -> Result<(), Failure> {
+    let folder = tempfile::tempdir()?;
+    let plan = Plan { refereed: true, ..Plan::quick(folder.path()) };
+    let world = World::start(Plan { tune: Some(|settings| settings.clock_grace = 0), ..plan }).await?;
+    shown_to_the_court(world).await
+}
+
+/// Seat 0 shows the court a move that the rules forbid; the server contests it.
+async fn shown_to_the_court(world: World) -> Result<(), Failure> {
     let tap = Tap::before(world.server.url()).await?;
     let mut players = vec![watchful(&world, 0, tap.url()).await?, watchful(&world, 1, world.server.url()).await?];
     let mut events = players[1].client.events();
@@ -314,10 +329,22 @@ async fn an_illegal_move_that_is_shown_to_the_court_is_contested_ruled_on_and_pa
     })
     .await?;
     assert_eq!((closed.turn(), closed.mover()), (2, Some(Seat(0))));
+    // Whoever was to judge has: the court's referee, or the operator's arbiter, before whom a bond was put up.
+    let terms = case.terms();
+    assert_eq!(terms.trial(), Trial::of(&**cheat.rules(), world.bank.info().referee));
+    let bonds = bonds_of(&world).await?;
+    assert_eq!(bonds.is_zero(), cheat.rules().on_chain().is_some(), "{bonds}");
     travel_to(&world.bank, closed.until() + 1).await?;
     honest_wins(&world, &mut honest, &mut players[1]).await?;
     world.server.shutdown().await;
     Ok(())
+}
+
+/// What the operator could claim back of bonds.
+async fn bonds_of(world: &World) -> Result<U256, Failure> {
+    let contester = world.bank.info().operator;
+    let call = Court::bondOfCall { contester };
+    Ok(read_contract(world.bank.rpc(), world.bank.info().court, &call, BlockId::Latest).await?)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -31,6 +31,7 @@ async fn played_and_settled(game: &str, seats: usize) -> Result<(), Failure> {
         pool: Amount::ZERO,
         tune: None,
         arbiters: (Vec::new(), 1),
+        refereed: false,
     })
     .await?;
     let rules = world.game(game)?;

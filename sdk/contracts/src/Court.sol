@@ -26,7 +26,7 @@ contract Court is Fouls {
     /// @notice Opens a dispute of an unconcluded match, until its expiry (R7.1, R5.11).
     /// @param guarantee The operator's signature on the terms, 64 bytes.
     /// @param shown Headers from an agreed one upwards, with the signatures of all seats.
-    function challenge(Match calldata terms, bytes calldata guarantee, Evidence calldata shown) external {
+    function challenge(Match calldata terms, bytes calldata guarantee, Evidence calldata shown) external outsideVerdicts {
         Table memory t = _open(terms);
         if (block.timestamp > terms.expiry) revert MatchExpired();
         _expectLength(guarantee, SIGNATURE);
@@ -41,7 +41,7 @@ contract Court is Fouls {
     /// on is shown (R7.12).
     /// @param owners The owner of each seat's account.
     /// @param signatures On the match: the seats in order, then the operator, 64 bytes each.
-    function void(Match calldata terms, address[] calldata owners, bytes calldata signatures) external {
+    function void(Match calldata terms, address[] calldata owners, bytes calldata signatures) external outsideVerdicts {
         Table memory t = _open(terms);
         if (block.timestamp <= terms.openBy) revert DoubtedEarly(terms.openBy);
         if (block.timestamp > terms.expiry) revert MatchExpired();
@@ -58,7 +58,10 @@ contract Court is Fouls {
     /// @param shown Either headers on top of the dispute's own, which is then the `base`, with their authors' signatures; or headers
     /// from an agreed one upwards, with the signatures of all seats.
     /// @param fork Empty, but where the base is a fork not above the top: the dispute's headers from the base's turn to the top.
-    function respond(Match calldata terms, Docket calldata docket, Evidence calldata shown, State[] calldata fork) external {
+    function respond(Match calldata terms, Docket calldata docket, Evidence calldata shown, State[] calldata fork)
+        external
+        outsideVerdicts
+    {
         Table memory t = _open(terms);
         Case memory c = _caseOf(docket);
         _expectRunning(c);
@@ -134,7 +137,10 @@ contract Court is Fouls {
 
     /// @notice After the window: applies the top's payouts, or gives the stakes back where nothing was shown or ruled (R7.11).
     /// @param top The header; not looked at where the stakes go back.
-    function finalize(Match calldata terms, Docket calldata docket, State calldata top) external {
+    function finalize(Match calldata terms, Docket calldata docket, State calldata top)
+        external
+        outsideVerdicts
+    {
         Table memory t = _open(terms);
         Case memory c = _caseOf(docket);
         _expectKept(t.id, c);

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {IDisputable, Phase} from "./ICourt.sol";
 import {IReferee} from "./IReferee.sol";
+import {Referee} from "./Referee.sol";
 import {Case, Dockets} from "./Dockets.sol";
 import {OutcomeLib} from "./Records.sol";
 import {Table} from "./Terms.sol";
@@ -18,6 +19,7 @@ abstract contract Fouls is Dockets, ReentrancyGuardTransient {
     uint256 internal immutable PATIENCE;
     uint256 internal immutable BOND;
     uint256 internal immutable QUORUM;
+    IReferee private immutable STANDARD;
 
     mapping(address arbiter => bool) private _isArbiter;
     mapping(bytes32 matchId => address) private _contesters;
@@ -34,6 +36,13 @@ abstract contract Fouls is Dockets, ReentrancyGuardTransient {
             last = arbiters[i];
             _isArbiter[last] = true;
         }
+        STANDARD = new Referee();
+    }
+
+    /// @dev A verdict runs code that a stranger may have written: it finds every call that changes a docket closed.
+    modifier outsideVerdicts() {
+        if (_reentrancyGuardEntered()) revert InVerdict();
+        _;
     }
 
     // -------------------------------------------------------------------------------------------------- illegal headers
@@ -41,21 +50,23 @@ abstract contract Fouls is Dockets, ReentrancyGuardTransient {
     /// @notice Names a header above the agreed one as illegal; anyone may (R7.8, R7.9). With a referee it is tried at once, without a
     /// bond; else it goes before the arbiters, with one.
     /// @param trail Headers of the dispute's chain: the parent, the one in question, and all others up to the top.
+    /// @param code The rules that the terms name by their hash; not looked at without a referee.
     /// @param position The encoded position before the move; not looked at without a referee.
     /// @param action The encoded move; not looked at without a referee.
     function contest(
         Match calldata terms,
         Docket calldata docket,
         State[] calldata trail,
+        bytes calldata code,
         bytes calldata position,
         bytes calldata action
-    ) external payable {
+    ) external payable outsideVerdicts {
         (Table memory t, Case memory c) = _accuse(terms, docket, trail);
         if (_hasReferee(terms)) {
             if (msg.value != 0) revert WrongBond(0);
             if (keccak256(position) != trail[0].board) revert WrongBoard();
             if (keccak256(action) != trail[1].move) revert WrongMove(trail[1].turn);
-            if (_isLegal(terms, trail[0].mover, trail[1], position, action)) revert MoveIsLegal();
+            if (_isLegal(terms, trail[0].mover, trail[1], code, position, action)) revert MoveIsLegal();
             _close(t, terms, c, trail);
         } else {
             if (msg.value != BOND) revert WrongBond(BOND);
@@ -78,7 +89,7 @@ abstract contract Fouls is Dockets, ReentrancyGuardTransient {
         State[] calldata trail,
         bool legal,
         bytes calldata signatures
-    ) external {
+    ) external outsideVerdicts {
         Table memory t = _open(terms);
         Case memory c = _caseOf(docket);
         _expectRunning(c);
@@ -121,7 +132,7 @@ abstract contract Fouls is Dockets, ReentrancyGuardTransient {
         State calldata other,
         address owner,
         bytes calldata signature
-    ) external {
+    ) external outsideVerdicts {
         (Table memory t, Case memory c) = _accuse(terms, docket, trail);
         bytes32 hash = _stateHash(t.id, other);
         if (other.turn != trail[1].turn) revert Unlinked(other.turn);
@@ -164,28 +175,39 @@ abstract contract Fouls is Dockets, ReentrancyGuardTransient {
         return terms.referee.code.length != 0 && terms.budget <= MAX_BUDGET;
     }
 
-    /// @notice Does the referee answer with exactly the header's words, within its budget?
+    /// @notice Does the referee answer with exactly the header's words? Where it reverts, so does this: that is no verdict.
     function _isLegal(
         Match calldata terms,
         uint8 seat,
         State calldata header,
+        bytes calldata code,
         bytes calldata position,
         bytes calldata action
-    ) private view returns (bool legal) {
-        bytes memory question = abi.encodeCall(IReferee.judge, (position, seat, action));
+    ) private nonReentrant returns (bool legal) {
+        bytes memory question = abi.encodeCall(IReferee.judge, (terms.rules, terms.budget, code, position, seat, action));
         bytes memory expected = abi.encode(true, header.board, header.mover, header.payouts);
         bytes memory answer = new bytes(expected.length);
         address referee = terms.referee;
-        uint256 budget = terms.budget;
-        // A call gets 63/64 of what is left behind its own cost: less would make a legal move fail (R7.8).
-        uint256 needed = budget + budget / 63 + 5_000;
+        // A call gets 63/64 of what is left behind its own cost (R7.8). The standard referee asks for more than this by itself.
+        uint256 needed = uint256(terms.budget) + terms.budget / 63 + 5_000;
         if (gasleft() < needed) revert TooLittleGas(needed);
         assembly ("memory-safe") {
             let size := mload(expected)
-            legal := staticcall(budget, referee, add(question, 0x20), mload(question), add(answer, 0x20), size)
-            legal := and(legal, eq(returndatasize(), size))
+            if iszero(call(gas(), referee, 0, add(question, 0x20), mload(question), add(answer, 0x20), size)) {
+                // At most a word beside the selector: what a stranger's contract reverts with may be of any size.
+                size := returndatasize()
+                if gt(size, 0x24) { size := 0x24 }
+                returndatacopy(question, 0, size)
+                revert(question, size)
+            }
+            legal := eq(returndatasize(), size)
         }
         return legal && keccak256(answer) == keccak256(expected);
+    }
+
+    /// @notice The contract that judges by the rules that a contest brings along.
+    function REFEREE() external view returns (address) {
+        return address(STANDARD);
     }
 
     // ------------------------------------------------------------------------------------------------------- arbiters

@@ -115,6 +115,8 @@ interface ICourt {
     error MoveIsLegal();
     /// @notice Send the call with at least `needed` gas left at this point: the referee has a right to its budget.
     error TooLittleGas(uint256 needed);
+    /// @notice No docket changes while a referee is asked.
+    error InVerdict();
     /// @notice The call must bring exactly this bond.
     error WrongBond(uint256 expected);
     /// @notice Nothing can be claimed.

@@ -3,10 +3,23 @@ pragma solidity 0.8.37;
 
 import {IReferee} from "../src/IReferee.sol";
 
+/// @notice The second way to have rules on the chain: a contract that judges one game, whatever the contest brings along.
+contract TicTacToe is IReferee {
+    function judge(bytes32, uint256, bytes calldata, bytes calldata position, uint8 seat, bytes calldata action)
+        external
+        pure
+        returns (bool legal, bytes32 board, uint8 mover, uint96[] memory payouts)
+    {
+        bytes memory next;
+        (legal, next, mover, payouts) = Noughts.play(position, seat, action);
+        if (legal) board = keccak256(next);
+    }
+}
+
 /// @notice Tic-tac-toe as the Rust rules play it, byte for byte, for every position that play can lead to.
 /// @dev A position is: the number of stakes, each stake, the fee in basis points (LEB128), three zero bytes for the chance that the game
 /// does not have, nine cells of `00` or `01 seat`. An action is `00 01 cell 00`: a play of one byte, without a link.
-contract TicTacToe is IReferee {
+library Noughts {
     uint256 private constant SEATS = 2;
     uint256 private constant NOBODY = 2;
     uint8 private constant OVER = 255;
@@ -21,23 +34,30 @@ contract TicTacToe is IReferee {
         uint256 taken;
     }
 
-    function judge(bytes calldata position, uint8 seat, bytes calldata action)
-        external
+    function play(bytes memory position, uint8 seat, bytes memory action)
+        internal
         pure
-        returns (bool legal, bytes32 board, uint8 mover, uint96[] memory payouts)
+        returns (bool legal, bytes memory next, uint8 mover, uint96[] memory payouts)
     {
         payouts = new uint96[](SEATS);
         (bool whole, Table memory t) = _read(position);
-        if (!whole || _hasRow(t.cells) || t.taken == 9 || seat != t.taken % SEATS) return (false, 0, 0, payouts);
-        if (action.length != 4 || action[0] != 0 || action[1] != 0x01 || action[3] != 0) return (false, 0, 0, payouts);
+        if (!whole || _hasRow(t.cells) || t.taken == 9 || seat != t.taken % SEATS) return (false, "", 0, payouts);
+        if (action.length != 4 || action[0] != 0 || action[1] != 0x01 || action[3] != 0) return (false, "", 0, payouts);
         uint256 cell = uint8(action[2]);
-        if (cell > 8 || t.cells[cell] != NOBODY) return (false, 0, 0, payouts);
+        if (cell > 8 || t.cells[cell] != NOBODY) return (false, "", 0, payouts);
 
         t.cells[cell] = seat;
-        uint256 pos = t.places[cell];
-        board = keccak256(bytes.concat(position[:pos], hex"01", bytes1(seat), position[pos + 1:]));
+        next = _marked(position, t.places[cell], seat);
         (mover, payouts) = _result(t, seat);
         legal = true;
+    }
+
+    /// The position with `01 seat` in the place of one zero byte.
+    function _marked(bytes memory position, uint256 place, uint8 seat) private pure returns (bytes memory next) {
+        next = new bytes(position.length + 1);
+        for (uint256 i; i < place; ++i) next[i] = position[i];
+        (next[place], next[place + 1]) = (0x01, bytes1(seat));
+        for (uint256 i = place + 1; i < position.length; ++i) next[i + 1] = position[i];
     }
 
     /// A row takes the prize, a full board gives the stakes back, and who does not move leaves the prize to the other.
@@ -53,7 +73,7 @@ contract TicTacToe is IReferee {
         mover = won ? OVER : 1 - seat;
     }
 
-    function _read(bytes calldata position) private pure returns (bool whole, Table memory t) {
+    function _read(bytes memory position) private pure returns (bool whole, Table memory t) {
         uint256 pos;
         uint256 word;
         (whole, word, pos) = _number(position, 0);
@@ -82,7 +102,7 @@ contract TicTacToe is IReferee {
     }
 
     /// LEB128, in as few bytes as it takes.
-    function _number(bytes calldata position, uint256 pos) private pure returns (bool whole, uint256 word, uint256 next) {
+    function _number(bytes memory position, uint256 pos) private pure returns (bool whole, uint256 word, uint256 next) {
         for (uint256 shift; shift < 126; shift += 7) {
             if (pos == position.length) return (false, 0, 0);
             uint256 part = uint8(position[pos++]);

@@ -95,8 +95,9 @@ mod interface {
             constructor(Bench bench);
             function challenge(Arena.Match terms, bytes guarantee, Evidence shown) external;
             function respond(Arena.Match terms, Docket docket, Evidence shown, Arena.State[] fork) external;
-            function contest(Arena.Match terms, Docket docket, Arena.State[] trail, bytes position, bytes action)
-                external payable;
+            function contest(
+                Arena.Match terms, Docket docket, Arena.State[] trail, bytes code, bytes position, bytes action
+            ) external payable;
             function rule(Arena.Match terms, Docket docket, Arena.State[] trail, bool legal, bytes signatures) external;
             function testify(bytes32 id, bytes32 top, bool legal, bytes signature) external;
             function equivocate(
@@ -108,6 +109,7 @@ mod interface {
             function claimBond(address contester) external;
             function claimShare(address owner, address key) external;
             function arena() external view returns (address);
+            function REFEREE() external view returns (address);
             function limits() external view returns (uint32 minimum, uint32 patience, uint96 bond, uint8 quorum);
             function isArbiter(address who) external view returns (bool);
             function bondOf(address contester) external view returns (uint256);
@@ -132,10 +134,18 @@ mod interface {
             event BondLost(bytes32 indexed matchId, address indexed contester);
             event BondPaid(address indexed to, uint256 amount);
         }
+
+        /// A contract that re-runs a move: see `sdk/contracts/src/IReferee.sol`; `run` is of the court's own alone.
+        #[derive(Debug, PartialEq, Eq)]
+        interface Referee {
+            function judge(bytes32 rules, uint256 budget, bytes code, bytes position, uint8 seat, bytes action)
+                external returns (bool legal, bytes32 board, uint8 mover, uint96[] payouts);
+            function run() external;
+        }
     }
 }
 
-pub use interface::{Arena, Court};
+pub use interface::{Arena, Court, Referee};
 
 use alloc::vec::Vec;
 

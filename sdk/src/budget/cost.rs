@@ -14,6 +14,7 @@
 use alloy_primitives::Bytes;
 use alloy_sol_types::SolCall;
 
+use super::QUESTION_HEAD;
 use crate::abi::{Arena, Court};
 
 /// Gas of a transaction before its first byte.
@@ -77,8 +78,17 @@ mod gas {
     pub(super) const CONTEST: u64 = 43_400;
     /// Before a referee.
     pub(super) const TRIAL: u64 = 23_600;
-    /// What has to be left beside a referee's budget (R7.8).
+    /// What has to be left beside the budget of a contract that judges one game (R7.8).
     pub(super) const AT_HAND: u64 = 5_000;
+    /// What `Referee.sol` keeps for rules that a contest brings along, beside their budget: `TAIL`, `FRAME`, `WORD` and `REST` there.
+    pub(super) const TAIL: u64 = 2_000;
+    pub(super) const FRAME: u64 = 42_000;
+    pub(super) const FRAME_WORD: u64 = 12;
+    pub(super) const REST: u64 = 20_000;
+    /// The referee's own work before it runs the rules, beside copying and hashing them.
+    pub(super) const REFEREE: u64 = 1_500;
+    /// 32 bytes hashed.
+    pub(super) const HASHED: u64 = 6;
 }
 
 impl DisputeCall for Court::challengeCall {
@@ -100,10 +110,30 @@ impl DisputeCall for Court::contestCall {
         let tried = match self.terms.referee.is_zero() {
             true => gas::CONTEST,
             // The position and the move are hashed, and then copied into the question.
-            false => gas::TRIAL + gas::AT_HAND + budget + budget / 63 + 2 * copied([&self.position, &self.action]),
+            false if self.code.is_empty() => {
+                gas::TRIAL + gas::AT_HAND + budget + budget / 63 + 2 * copied([&self.position, &self.action])
+            }
+            false => {
+                let asked = copied([&self.position, &self.action]) + copied([&self.code, &self.position, &self.action]);
+                gas::TRIAL + asked + passing(refereed(self))
+            }
         };
         tried + terms(&self.terms) + trail(&self.trail)
     }
+}
+
+/// What the court's referee needs to be left with for a question.
+fn refereed(call: &Court::contestCall) -> u64 {
+    let bytes = call.code.len() + QUESTION_HEAD + call.position.len() + call.action.len();
+    let words = (bytes as u64).div_ceil(WORD);
+    let run = passing(call.terms.budget + gas::TAIL) + gas::FRAME + gas::FRAME_WORD * words;
+    let copied = words * (gas::WORD + gas::HASHED) + words * words / 512;
+    gas::REFEREE + copied + passing(run) + gas::REST
+}
+
+/// So much has to be left that this much gas is passed on (EIP-150).
+fn passing(gas: u64) -> u64 {
+    gas + gas / 63 + 1
 }
 
 impl DisputeCall for Court::voidCall {

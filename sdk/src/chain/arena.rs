@@ -55,6 +55,8 @@ pub struct ArenaInfo {
     pub token: Address,
     /// Applies what disputes decide; zero for none.
     pub court: Address,
+    /// Judges by the rules that a contest brings along (R7.8); zero where there is no court.
+    pub referee: Address,
     /// How long an exit takes, in seconds.
     pub exit_window: u32,
 }
@@ -208,11 +210,19 @@ pub async fn read_arena<P: Provider>(rpc: &Rpc<P>, arena: Address) -> Result<Are
     if separator != domain.separator() {
         return Err(other("its signatures are of another domain".to_owned()));
     }
+    let court = read_contract(rpc, arena, &abi::Arena::courtCall {}, at).await.map_err(unless_other)?;
+    // An arena works without its court, but for disputes.
+    let referee = match read_contract(rpc, court, &abi::Court::REFEREECall {}, at).await {
+        Ok(referee) => referee,
+        Err(error) if Revert::of(&error).is_some() || matches!(error, ProviderError::Malformed { .. }) => Address::ZERO,
+        Err(error) => return Err(ArenaError::Provider(error)),
+    };
     Ok(ArenaInfo {
         domain,
         operator: read_contract(rpc, arena, &abi::Arena::operatorCall {}, at).await.map_err(unless_other)?,
         token: read_contract(rpc, arena, &abi::Arena::tokenCall {}, at).await.map_err(unless_other)?,
-        court: read_contract(rpc, arena, &abi::Arena::courtCall {}, at).await.map_err(unless_other)?,
+        court,
+        referee,
         exit_window: read_contract(rpc, arena, &abi::Arena::exitWindowCall {}, at).await.map_err(unless_other)?,
     })
 }

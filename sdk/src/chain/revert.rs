@@ -77,8 +77,12 @@ mod interface {
             error SameHeader();
             error MoveIsLegal();
             error TooLittleGas(uint256 needed);
+            error InVerdict();
             error WrongBond(uint256 expected);
             error NoBond();
+            error WrongCode();
+            error TooLarge(uint256 limit);
+            error NotItself();
         }
     }
 }
@@ -88,7 +92,7 @@ pub use interface::{Arena as ArenaRefusal, Court as CourtRefusal};
 
 /// The arena's own errors.
 pub use interface::Arena::ArenaErrors as ContractError;
-/// The court's own errors; what concerns terms, signatures and outcomes it refuses with the arena's.
+/// The court's own errors, with those of its referee; what concerns terms, signatures and outcomes it refuses with the arena's.
 pub use interface::Court::CourtErrors as CourtError;
 
 /// A contract refused a call: nothing changed.
@@ -234,8 +238,12 @@ fn explain_court(error: &CourtError) -> String {
         E::SameHeader(_) => "both headers are the same".into(),
         E::MoveIsLegal(_) => "the referee finds the move legal".into(),
         E::TooLittleGas(e) => {
-            format!("send the call with {} gas more: the referee has a right to its budget", e.needed)
+            format!("send the call with more gas: {} have to be left when the referee is asked", e.needed)
         }
+        E::InVerdict(_) => "no docket changes while a referee is asked".into(),
+        E::WrongCode(_) => "the code is not that of the rules that the terms name".into(),
+        E::TooLarge(e) => format!("the rules, the position and the move have more than {} bytes together", e.limit),
+        E::NotItself(_) => "only the referee runs code".into(),
         E::WrongBond(e) => format!("the call must bring a bond of exactly {}", e.expected),
         E::NoBond(_) => "there is no bond to claim".into(),
     }

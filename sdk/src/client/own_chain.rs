@@ -32,6 +32,7 @@ impl OwnChain {
             (info.domain == welcome.domain, "chain or salt"),
             (info.operator == welcome.operator, "operator"),
             (info.token == welcome.token, "token"),
+            (info.referee == welcome.referee, "referee"),
         ];
         match same.iter().find(|(same, _)| !same) {
             Some((_, what)) => Err(ClientError::OtherArena(format!("its {what} is another"))),
@@ -42,9 +43,9 @@ impl OwnChain {
     /// What a server says first, as far as its arena shows it.
     pub(super) async fn welcome(&self, server: Server) -> Result<Welcome, ClientError> {
         let info = read_arena(&self.0, server.domain.arena).await.map_err(ClientError::from_arena)?;
-        let (domain, operator, token) = (server.domain, server.operator, info.token);
+        let (domain, operator, token, referee) = (server.domain, server.operator, info.token, info.referee);
         let (nonce, games, max_clock, open_for, expire_after) = (Default::default(), Vec::new(), 0, 0, 0);
-        let welcome = Welcome { nonce, domain, operator, token, games, max_clock, open_for, expire_after };
+        let welcome = Welcome { nonce, domain, operator, token, games, max_clock, open_for, expire_after, referee };
         self.check(&welcome).await.map(|()| welcome)
     }
 

@@ -3,7 +3,7 @@
 use alloc::{format, string::String, vec::Vec};
 use core::{fmt, iter};
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, Bytes};
 use alloy_sol_types::SolCall;
 use serde::{Deserialize, Serialize};
 
@@ -358,7 +358,9 @@ impl<'a> Counsel<'a> {
                     return None;
                 }
                 let (position, action) = (position.into(), action.into());
-                let call = Court::contestCall { terms, docket: docket_given, trail: trail_given, position, action };
+                let trail = trail_given;
+                let call =
+                    Court::contestCall { terms, docket: docket_given, trail, code: self.code(), position, action };
                 self.plea(Motion::Contest { turn, bonded }, key, &call)
             }
             Foul::Forked { .. } => {
@@ -375,6 +377,13 @@ impl<'a> Counsel<'a> {
                 self.plea(Motion::Equivocate { turn }, key, &call)
             }
         })
+    }
+
+    /// What a referee judges by: empty before arbiters, and for a contract that knows its game.
+    fn code(&self) -> Bytes {
+        let on_chain = self.rules.and_then(Rules::on_chain).filter(|code| code.hash == self.terms.rules.0);
+        let refereed = !self.terms.referee.is_zero();
+        on_chain.filter(|_| refereed).map_or_else(Bytes::new, |on_chain| on_chain.code.to_vec().into())
     }
 
     /// The first header that was shown and must not stand.

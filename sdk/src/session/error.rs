@@ -2,7 +2,7 @@
 
 use super::Server;
 use crate::{
-    abi::MatchId,
+    abi::{MatchId, Trial},
     account::SetError,
     channel::{ChannelError, RestoreError},
     game::Amount,
@@ -61,6 +61,17 @@ pub enum SessionError {
     /// A proposal other than what the player sat down for.
     #[error("the server proposed another {0} than agreed")]
     OtherTerms(&'static str),
+    /// A proposal with another judge of moves than the rules call for (R7.8).
+    #[error(
+        "the server proposed that {} with {} gas judges contested moves; these rules call for {} with {}",
+        .found.referee, .found.budget, .expected.referee, .expected.budget
+    )]
+    OtherReferee {
+        /// What the rules call for.
+        expected: Trial,
+        /// What the server proposed.
+        found: Trial,
+    },
     /// A statement with a result that is not the match's.
     #[error("the server states {delta} for match {match_id}, which is not its result")]
     WrongDelta {

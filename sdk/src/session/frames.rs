@@ -10,7 +10,7 @@ use super::{
     event::{Change, ChannelChange},
 };
 use crate::{
-    abi::{MatchId, MatchTerms, Statement},
+    abi::{MatchId, MatchTerms, Statement, Trial},
     account::{MAX_THROUGH, Player},
     channel::{self, Channel, Input, Proposal, Status},
     game::Amount,
@@ -219,6 +219,10 @@ impl Session {
             return Err(SessionError::OtherTerms(field));
         }
         let rules = self.rules.get(&terms.rules).ok_or(SessionError::UnknownRules(terms.rules))?.clone();
+        let (expected, found) = (Trial::of(&*rules, self.referee), terms.trial());
+        if found != expected {
+            return Err(SessionError::OtherReferee { expected, found });
+        }
         let proposal = Proposal {
             domain: server.domain,
             operator: server.operator,

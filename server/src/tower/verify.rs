@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
 use matchlock::{
-    abi::{Domain, MatchId, State},
+    abi::{Domain, MatchId, State, Trial},
     account::Player,
     dispute::{Replay, follows},
     entrust::EntrustError,
@@ -19,6 +19,8 @@ use matchlock::{
 pub(crate) struct Seal {
     pub(crate) domain: Domain,
     pub(crate) operator: Address,
+    /// The court's referee; zero where there is none.
+    pub(crate) referee: Address,
 }
 
 /// Where a match stands that is being checked turn by turn.
@@ -61,6 +63,10 @@ impl Seal {
             return Err(terms_error("they do not start with this State 0".to_owned()));
         }
         if let Some(rules) = rules {
+            // A contest of another judge's choosing would be paid by this tower, and might come to nothing.
+            if terms.trial() != Trial::of(&**rules, self.referee) {
+                return Err(terms_error("they name another referee or budget than these rules call for".to_owned()));
+            }
             let replay = Replay::new(id, terms, &**rules).map_err(|error| terms_error(error.to_string()))?;
             if replay.state() != start {
                 return Err(terms_error("the rules do not start with this State 0".to_owned()));

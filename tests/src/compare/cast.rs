@@ -13,7 +13,7 @@ use matchlock::{
 };
 
 use super::stage::{dev_key, salt};
-use crate::{model::ModelConfig, table::key};
+use crate::{model::ModelConfig, refereed, table::key};
 
 /// Everybody.
 pub(super) struct Cast {
@@ -43,6 +43,8 @@ pub(super) struct Bout {
     pub(super) nodes: Vec<Node>,
     /// Tic-tac-toe, where a referee knows it; else whatever is written into the headers.
     rules: Option<Arc<dyn Rules>>,
+    /// What judges it on the chain, where the court's own referee does.
+    pub(super) code: Vec<u8>,
     /// Seats that ever move.
     pub(super) movers: u32,
 }
@@ -58,10 +60,29 @@ pub(super) struct Node {
     pub(super) parent: Option<usize>,
 }
 
+fn fee() -> BasisPoints {
+    BasisPoints::new(250).expect("in range")
+}
+
 /// The rules that the referee contract knows.
 pub(super) fn tictactoe() -> Arc<dyn Rules> {
-    let games = matchlock_demo::games(BasisPoints::new(250).expect("in range"));
-    games.into_iter().find(|game| game.name() == "tictactoe").expect("a demo game")
+    refereed::named("tictactoe", fee())
+}
+
+/// The same rules as a contest brings them along.
+pub(super) fn brought() -> Arc<dyn Rules> {
+    refereed::tictactoe(fee())
+}
+
+/// Gas that the code of `brought` takes at most, with little to spare: whoever gives a referee less than it needs has a chance to starve it.
+const SCARCE: u64 = 60_000;
+
+/// Code that runs this one, and returns what it answers instead of reverting with it: a contract is no answer (R7.8).
+fn returning(code: &[u8]) -> Vec<u8> {
+    // What stands behind these 20 bytes, with the question behind it, is created; what that reverts with is returned.
+    let runs = [0x60, 20, 0x38, 0x03, 0x80, 0x60, 20, 0x5f, 0x39, 0x5f, 0x5f, 0xf0];
+    let returns = [0x50, 0x3d, 0x5f, 0x5f, 0x3e, 0x3d, 0x5f, 0xf3];
+    [&runs[..], &returns, code].concat()
 }
 
 impl Cast {
@@ -88,6 +109,8 @@ impl Cast {
         let referee = *config.referees.keys().next().expect("a referee");
         let refereed = dice.below(3) == 0;
         let rules = refereed.then(tictactoe);
+        // Before a contract for this game alone, or with the rules brought along.
+        let is_brought = refereed && dice.below(2) == 0;
         // A long one, in which one seat says nothing (R7.6); with the operator's key at the table nobody can sign it.
         let long = !refereed && dice.below(4) == 0;
         let count = if refereed {
@@ -120,8 +143,14 @@ impl Cast {
             indexes,
             stakes,
             rules: RulesId(dice.bytes().into()),
-            budget: if refereed { *dice.pick(&[1_000_000, 1_000_000, 1_000_000, 10_000_001]) } else { 0 },
+            budget: if refereed {
+                let usual = if is_brought { SCARCE } else { 1_000_000 };
+                *dice.pick(&[usual, usual, 1_000_000, 10_000_001])
+            } else {
+                0
+            },
             referee: match dice.below(4) {
+                _ if is_brought => config.court.referee(),
                 _ if refereed => referee,
                 0 => config.court.address,
                 1 => dev_key(9).address(),
@@ -136,9 +165,17 @@ impl Cast {
             start: B256::ZERO,
             salt: salt(self.bouts.len() as u64),
         };
+        let mut code = Vec::new();
         let start = match &rules {
             Some(rules) => {
                 let placed = rules.start(&terms.stakes, &terms.seeds).expect("stakes that fit");
+                if is_brought {
+                    code = brought().on_chain().expect("rules with code").code.to_vec();
+                    if terms.budget == 1_000_000 && dice.below(2) == 0 {
+                        code = returning(&code);
+                    }
+                    terms.rules = RulesId(keccak256(&code));
+                }
                 (State::start(&placed), placed.position)
             }
             None => {
@@ -151,7 +188,7 @@ impl Cast {
         terms.start = start.0.start_commitment();
         let id = terms.id(&config.domain);
         let movers = if long { 2 } else { count as u32 };
-        let mut bout = Bout { terms, id, seats, nodes: Vec::new(), rules, movers };
+        let mut bout = Bout { terms, id, seats, nodes: Vec::new(), rules, code, movers };
         bout.add(start.0, Vec::new(), start.1, None);
         let length = if long { 34 + dice.below(25) } else { 1 + dice.below(6) };
         let mut tip = 0;

@@ -1,15 +1,16 @@
 //! Calls of the court: disputes opened, answered, contested, ruled on, ended, by whoever likes.
 
 use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_sol_types::SolCall;
 use matchlock::{
-    abi::{Arena, Court, OVER, Ruling},
+    abi::{Arena, Court, OVER, Referee, Ruling},
     sign::{Key, Signature, Signer},
 };
 
 use super::{
     Attempt, Play,
     cast::{Bout, sign},
-    stage::dev_key,
+    stage::{ALL_GAS, dev_key},
 };
 
 /// What is known of a running dispute.
@@ -35,6 +36,9 @@ impl Play {
         let at = self.some_bout();
         if self.dice.below(25) == 0 {
             return self.claim_bonds(at);
+        }
+        if self.dice.below(60) == 0 {
+            return self.ask_referee(at);
         }
         let Some(standing) = self.standing(at) else {
             return match self.dice.below(10) {
@@ -193,15 +197,21 @@ impl Play {
         let accused = trail.get(1).map_or(parent, |node| *node);
         let mut position = bout.nodes[parent].position.clone();
         let mut action = bout.nodes[accused].action.clone();
-        match self.dice.below(30) {
+        let mut code = bout.code.clone();
+        match self.dice.below(40) {
             0 => position.push(0),
             1 => action.push(0),
+            2 => code.push(0),
+            3 => code.clear(),
+            4 if !code.is_empty() => code = vec![0x5f, 0x5f, 0xfd], // whatever it is asked, it says "illegal"
+            5 if !code.is_empty() => code = vec![0; 48 * 1024],
             _ => {}
         }
         let call = Court::contestCall {
             terms: (&bout.terms).into(),
             docket: standing.docket.clone(),
             trail: trail.iter().map(|node| (&bout.nodes[*node].state).into()).collect(),
+            code: code.into(),
             position: position.into(),
             action: action.into(),
         };
@@ -217,9 +227,34 @@ impl Play {
         };
         // A referee that is not given the gas that the terms promise it (R7.8).
         if refereed && self.dice.below(3) == 0 {
-            attempt.gas = 300_000 + u64::from(self.dice.below(700_000));
+            attempt.gas = match bout.code.is_empty() || bout.terms.budget >= 1_000_000 {
+                true => 300_000 + u64::from(self.dice.below(700_000)),
+                // Hardly more than the calldata's floor (EIP-7623), which leaves less than the referee needs beside the budget.
+                false => floor(&attempt.data) + u64::from(self.dice.below(15_000)),
+            };
         }
         attempt
+    }
+
+    /// Asks the court's referee without the court, or has it run something.
+    fn ask_referee(&mut self, at: usize) -> Attempt {
+        let bout = &self.cast.bouts[at];
+        let mut code = bout.code.clone();
+        if self.dice.below(3) == 0 {
+            code.resize(48 * 1024, 0);
+        }
+        let (code, position) = (Bytes::from(code), Bytes::from(bout.nodes[0].position.clone()));
+        let (rules, budget) = (bout.terms.rules.0, U256::from(1_000_000));
+        let question =
+            Referee::judgeCall { rules, budget, code: code.clone(), position, seat: 0, action: Bytes::new() };
+        let run = Referee::runCall {}.abi_encode();
+        let data = match self.dice.below(3) {
+            0 => run,
+            1 => [&run[..], &code].concat(),
+            _ => question.abi_encode(),
+        };
+        let to = self.model.config().court.referee();
+        Attempt { from: self.anybody(), to, value: U256::ZERO, data: data.into(), gas: ALL_GAS }
     }
 
     fn rule(&mut self, at: usize, standing: &Standing) -> Attempt {
@@ -483,4 +518,9 @@ pub(super) fn high(signature: &Signature) -> Signature {
     bytes[32..].fill(0xff);
     bytes[32] = 0x7f;
     Signature(bytes)
+}
+
+/// Gas below which no node takes a transaction with this calldata (EIP-7623).
+fn floor(data: &[u8]) -> u64 {
+    21_000 + data.iter().map(|byte| if *byte == 0 { 10 } else { 40 }).sum::<u64>()
 }

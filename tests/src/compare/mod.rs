@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, fmt};
 use alloy_primitives::{Address, Bytes, Log, U256};
 use alloy_sol_types::{SolCall, SolEvent, SolEventInterface};
 use matchlock::{
-    abi::{Arena, Court, Domain},
+    abi::{Arena, Court, Domain, Referee},
     chain::{ChainAccount, Revert},
     local::Dice,
     sign::Signer,
@@ -144,9 +144,12 @@ impl Play {
                 arbiters,
             },
             referees: BTreeMap::new(),
+            rules: BTreeMap::new(),
         };
         let (stage, referee) = Stage::open(contracts, &mut config)?;
         config.referees.insert(referee, std::sync::Arc::new(cast::tictactoe()));
+        let brought = cast::brought();
+        config.rules.insert(brought.id().0, std::sync::Arc::new(brought));
         // Somebody has more than any record holds.
         stage.set_balance(dev_key(9).address(), U256::ONE << 120)?;
         let cast = Cast::new(&config);
@@ -393,6 +396,8 @@ impl Play {
         let selector = attempt.data.get(..4).and_then(|selector| selector.try_into().ok()).unwrap_or_default();
         let known = if attempt.to == self.model.config().court.address {
             Court::CourtCalls::name_by_selector(selector)
+        } else if attempt.to == self.model.config().court.referee() {
+            Referee::RefereeCalls::name_by_selector(selector)
         } else {
             Arena::ArenaCalls::name_by_selector(selector)
         };

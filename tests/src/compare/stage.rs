@@ -19,7 +19,7 @@ use matchlock_devchain::{Config, DevChain, RpcError, dev_accounts};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{model::ModelConfig, world::Failure};
+use crate::{model::ModelConfig, refereed::Artifact, world::Failure};
 
 /// When virtual time begins.
 pub(super) const START: u64 = 1_800_000_000;
@@ -31,11 +31,6 @@ pub(super) const ALL_GAS: u64 = 16_777_216;
 pub struct Contracts {
     arena: Bytes,
     court: Bytes,
-}
-
-#[derive(Deserialize)]
-struct Artifact {
-    bytecode: Bytes,
 }
 
 fn bytecode(artifact: &str) -> Result<Bytes, serde_json::Error> {
@@ -133,7 +128,7 @@ impl Stage {
         config.domain = Domain { chain_id, arena, salt: config.domain.salt };
         config.court.address = court;
         let [arena_code, court_code] = contracts.creation(config);
-        let referee = bytecode(include_str!("../../../sdk/contracts/artifacts/TicTacToe.json"))?;
+        let referee = Artifact::tictactoe().bytecode;
         let deployed = [stage.create(arena_code)?, stage.create(court_code)?, stage.create(referee.to_vec())?];
         if deployed[..2] != [arena, court] {
             return Err("the contracts are not where they should be".into());

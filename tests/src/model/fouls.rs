@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, U256, keccak256};
 use matchlock::{
-    abi::{Arena, Court, MatchId, OVER, Ruling, StateHash},
+    abi::{Arena, Court, MatchId, OVER, Referee, Ruling, StateHash},
     account::AccountId,
+    budget::{MAX_INIT_CODE, QUESTION_HEAD},
     chain::{ArenaRefusal, CourtRefusal, Revert},
 };
 
 use super::{
-    Call, Model, amounts,
+    Call, Judgement, Model, amounts,
     docket::{Case, Phase},
     outcomes::Standing,
     refuse, require,
@@ -48,7 +49,7 @@ impl Model {
             require(keccak256(&contest.position) == parent.board, CourtRefusal::WrongBoard {})?;
             let wrong_move = CourtRefusal::WrongMove { turn: U256::from(accused.turn) };
             require(keccak256(&contest.action) == accused.r#move, wrong_move)?;
-            let legal = self.is_legal(&table, parent.mover, accused, &contest.position, &contest.action);
+            let legal = self.is_legal(&table, parent.mover, accused, contest)?;
             require(!legal, CourtRefusal::MoveIsLegal {})?;
             return self.close(call, &table, case, trail);
         }
@@ -151,21 +152,46 @@ impl Model {
 
     fn has_referee(&self, table: &Table) -> bool {
         let (referee, budget) = (table.terms.referee, table.terms.budget);
-        let has_code = self.config.referees.contains_key(&referee) || self.is_own(referee);
+        let standard = referee == self.config.court.referee();
+        let has_code = standard || self.config.referees.contains_key(&referee) || self.is_own(referee);
         has_code && budget <= MAX_BUDGET
     }
 
-    /// Arena and court are contracts, and no referees: they judge nothing legal.
+    /// Arena and court are contracts, and no referees: they refuse to judge.
     fn is_own(&self, address: Address) -> bool {
         address == self.arena() || address == self.config.court.address
     }
 
-    /// Whether the referee answers with the header's own words (R7.8).
-    fn is_legal(&self, table: &Table, seat: u8, header: &Arena::State, position: &[u8], action: &[u8]) -> bool {
-        let referee = self.config.referees.get(&table.terms.referee);
-        referee.and_then(|referee| referee.judge(position, seat, action)).is_some_and(|answer| {
+    /// Whether the referee answers with the header's own words (R7.8). An error is no verdict.
+    fn is_legal(
+        &self,
+        table: &Table,
+        seat: u8,
+        header: &Arena::State,
+        contest: &Court::contestCall,
+    ) -> Result<bool, Revert> {
+        let Court::contestCall { code, position, action, .. } = contest;
+        let (rules, budget) = (table.terms.rules.0, U256::from(table.terms.budget));
+        let answer = if table.terms.referee == self.config.court.referee() {
+            let (code, position, action) = (code.clone(), position.clone(), action.clone());
+            self.judged(&Referee::judgeCall { rules, budget, code, position, seat, action })?
+        } else {
+            let referee = self.config.referees.get(&table.terms.referee).ok_or_else(Revert::default)?;
+            referee.judge(position, seat, action)
+        };
+        Ok(answer.is_some_and(|answer| {
             answer.board == header.board && answer.mover == header.mover && answer.payouts == amounts(&header.payouts)
-        })
+        }))
+    }
+
+    /// What the court's own referee says of a move.
+    pub(super) fn judged(&self, question: &Referee::judgeCall) -> Result<Option<Judgement>, Revert> {
+        let Referee::judgeCall { rules, code, position, seat, action, .. } = question;
+        let size = code.len() + QUESTION_HEAD + position.len() + action.len();
+        let too_large = CourtRefusal::TooLarge { limit: U256::from(MAX_INIT_CODE) };
+        require(size <= MAX_INIT_CODE && position.len() <= usize::from(u16::MAX), too_large)?;
+        require(keccak256(code) == *rules, CourtRefusal::WrongCode {})?;
+        Ok(self.config.rules.get(rules).and_then(|rules| rules.judge(position, *seat, action)))
     }
 
     /// Exactly the quorum of arbiters' signatures, ascending, so that nobody counts twice (R7.10).

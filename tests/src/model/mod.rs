@@ -4,7 +4,7 @@
 //! time, sender, value and calldata, and says which logs the transaction leaves or with which error it is refused, word
 //! for word. `tests/tests/model.rs` demands that of the real bytecode, call by call.
 //!
-//! Outside of it: gas, and so referees that exceed their budget, `TooLittleGas`, and calls that run out of it, as an answer
+//! Outside of it: gas, and so rules that exceed their budget, `TooLittleGas`, and calls that run out of it, as an answer
 //! with a forged docket may, which is refused here like any other docket than the kept one; arenas of tokens; re-entrancy;
 //! calls that contracts make. Calldata is what an ABI encoder writes: words with dirty upper bits, which only hand-made
 //! calldata has, are refused here at once, and by the contracts where they meet them.
@@ -30,9 +30,9 @@ use std::{
 use alloy_primitives::{Address, B256, Log, U256, aliases::U96};
 use alloy_sol_types::{SolError, SolEvent, SolInterface};
 use matchlock::{
-    abi::{Arena, Court, Domain, MatchId},
+    abi::{Arena, Court, Domain, MatchId, Referee as RefereeInterface},
     account::AccountId,
-    chain::{ArenaRefusal, ChainAccount, Revert},
+    chain::{ArenaRefusal, ChainAccount, CourtRefusal, Revert},
     game::{Amount, Seat},
     rules::Rules,
 };
@@ -56,8 +56,10 @@ pub struct ModelConfig {
     pub split: Vec<(Address, u16)>,
     /// The court.
     pub court: ModelCourt,
-    /// Contracts that re-run moves, by address. Any other address but the arena's and the court's has no code.
+    /// Contracts that judge one game each, by address. Beside these only arena, court and the court's own referee have code.
     pub referees: BTreeMap<Address, Arc<dyn Referee>>,
+    /// Rules that contests bring along, by the hash of their code, for the court's own referee.
+    pub rules: BTreeMap<B256, Arc<dyn Referee>>,
 }
 
 /// How the court was deployed.
@@ -77,7 +79,14 @@ pub struct ModelCourt {
     pub arbiters: Vec<Address>,
 }
 
-/// A contract that re-runs one move (R7.8).
+impl ModelCourt {
+    /// The referee that the court deploys.
+    pub fn referee(&self) -> Address {
+        self.address.create(1)
+    }
+}
+
+/// What re-runs one move on the chain (R7.8): a contract, or code that a contest brings along.
 pub trait Referee: Send + Sync + fmt::Debug {
     /// What it makes of a move; `None` for every answer but "legal".
     fn judge(&self, position: &[u8], seat: u8, action: &[u8]) -> Option<Judgement>;
@@ -222,6 +231,8 @@ impl Model {
             next.call_arena(&call, calldata)?;
         } else if to == self.config.court.address {
             next.call_court(&call, calldata)?;
+        } else if to == self.config.court.referee() {
+            next.call_referee(&call, calldata)?;
         }
         next.breach = self.breach.take().or_else(|| next.floor_broken(self));
         let logs = std::mem::take(&mut next.logs);
@@ -387,6 +398,7 @@ impl Model {
             To::claimBond(claim) => self.claim_bond(claim.contester),
             To::claimShare(claim) => self.claim_share(claim.owner, claim.key),
             To::arena(_)
+            | To::REFEREE(_)
             | To::limits(_)
             | To::isArbiter(_)
             | To::bondOf(_)
@@ -396,6 +408,19 @@ impl Model {
             | To::matchId(_)
             | To::domainSeparator(_)
             | To::eip712Domain(_) => Ok(()),
+        }
+    }
+
+    fn call_referee(&mut self, call: &Call, calldata: &[u8]) -> Result<(), Revert> {
+        use RefereeInterface::RefereeCalls as To;
+        let to = To::abi_decode_validate(calldata).map_err(|_| Revert::default())?;
+        if call.value != U256::ZERO {
+            return Err(Revert::default());
+        }
+        match to {
+            // A verdict that nobody asked for changes nothing.
+            To::judge(question) => self.judged(&question).map(drop),
+            To::run(_) => refuse(CourtRefusal::NotItself {}),
         }
     }
 

@@ -20,6 +20,7 @@ use matchlock::{
     },
     dispute::Dispute,
     game::{Amount, Seat},
+    rules::Rules,
     sign::{Key, Signer},
 };
 use matchlock_devchain::{Config, DevChain, RpcError};
@@ -28,7 +29,7 @@ use serde_json::{Value, json};
 use super::mirror::{Block, Mirror};
 use crate::{
     compare::Contracts,
-    model::{ModelConfig, ModelCourt},
+    model::{ModelConfig, ModelCourt, Referee},
     table::key,
     world::Failure,
 };
@@ -175,15 +176,21 @@ pub(super) fn wallet(n: u64) -> Key {
     key("wallet", n)
 }
 
+/// The rules that a contest brings along, as the model judges by them.
+fn judged(games: &[Arc<dyn Rules>]) -> BTreeMap<B256, Arc<dyn Referee>> {
+    let on_chain = |rules: &Arc<dyn Rules>| Some((rules.on_chain()?.hash, Arc::new(rules.clone()) as Arc<dyn Referee>));
+    games.iter().filter_map(on_chain).collect()
+}
+
 /// Wallets that have coins.
 const WALLETS: u64 = 8;
 
 impl SimChain {
-    /// A chain with an arena and its court.
+    /// A chain with an arena and its court, before which these games may come.
     ///
     /// # Errors
     /// The deployment fails.
-    pub(super) fn new(contracts: &Contracts) -> Result<SimChain, Failure> {
+    pub(super) fn new(contracts: &Contracts, games: &[Arc<dyn Rules>]) -> Result<SimChain, Failure> {
         let time = Time::default();
         let clock = time.clone();
         let rich = U256::from(10u128.pow(24));
@@ -212,6 +219,7 @@ impl SimChain {
                 arbiters,
             },
             referees: BTreeMap::new(),
+            rules: judged(games),
         };
         for (nonce, code) in (0..).zip(contracts.creation(&model)) {
             let call = Call { from: Some(operator.address()), to: None, data: code.into(), value: U256::ZERO };

@@ -1,11 +1,11 @@
 //! Who does not play by the rules, and who rules on it.
 
-use alloy_primitives::{B256, U256, keccak256};
+use alloy_primitives::{B256, Bytes, U256, keccak256};
 use alloy_sol_types::SolCall;
 use matchlock::{
     abi::{Arena, Court, MatchId, State, Withdrawal},
     channel::Status,
-    dispute::{Case, Docket, Signed},
+    dispute::{Case, Docket, Replay, Signed},
     game::{Amount, Seat},
     session::Session,
     settle,
@@ -217,14 +217,12 @@ impl World<'_> {
                 let top = dispute.docket().turn();
                 let trail: Option<Vec<Arena::State>> =
                     (top.saturating_sub(1)..=top).map(|turn| signed.header(turn).map(Into::into)).collect();
-                let call = Court::contestCall {
-                    terms,
-                    docket: dispute.docket().into(),
-                    trail: trail.unwrap_or_default(),
-                    position: Default::default(),
-                    action: Default::default(),
-                };
-                (BOND, call.abi_encode())
+                // A referee is asked of the very move; arbiters find it themselves.
+                let refereed = !case.terms().referee.is_zero();
+                let [code, position, action] = if refereed { self.tried(case, top)? } else { Default::default() };
+                let (docket, trail) = (dispute.docket().into(), trail.unwrap_or_default());
+                let call = Court::contestCall { terms, docket, trail, code, position, action };
+                (if refereed { 0 } else { BOND }, call.abi_encode())
             }
             (3, Some(dispute), _) => {
                 let top = case.signed().header(dispute.docket().turn()).unwrap_or(case.signed().start).into();
@@ -239,6 +237,20 @@ impl World<'_> {
             _ => return self.replay_statement(n),
         };
         self.try_call(n, true, U256::from(value), calldata, "takes something out of place to court")
+    }
+
+    /// What a contest of this turn brings before a referee: the rules, the position before the move, and the move.
+    fn tried(&self, case: &Case, turn: u32) -> Result<[Bytes; 3], Failure> {
+        let signed = case.signed();
+        let Some((last, before)) = signed.turns.get(..turn as usize).and_then(<[Turn]>::split_last) else {
+            return Ok(Default::default());
+        };
+        let mut replay = Replay::new(signed.id, case.terms(), &*self.rules)?;
+        for turn in before {
+            replay.follow(&turn.state, &turn.action)?;
+        }
+        let code = self.rules.on_chain().map(|on_chain| on_chain.code.to_vec()).unwrap_or_default();
+        Ok([code, replay.position().to_vec(), last.action.clone()].map(Bytes::from))
     }
 
     /// An older statement, or another's.

@@ -222,9 +222,9 @@ impl Witness {
     ) -> Result<(), Failure> {
         let got = (delta + i128::from(STAKE)).unsigned_abs();
         let expected = seen.payouts[seen.seat.index()].units();
-        // Before the second player's first move there is no forfeit (R5.3); without arbiters the stakes go back (R7.11).
+        // Before the second player's first move there is no forfeit (R5.3); where nobody rules the stakes go back (R7.11).
         let started = seen.turn as usize >= plan.seats * if plan.game == "pig" { 4 } else { 1 };
-        let stakes_back = got == u128::from(STAKE) && (!started || !plan.has_quorum());
+        let stakes_back = got == u128::from(STAKE) && (!started || !plan.has_judge());
         if seen.mover == Some(seen.seat) || got >= expected || stakes_back {
             return Ok(());
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use matchlock::local::Dice;
+use matchlock::{local::Dice, rules::Rules};
 
 /// How a player behaves.
 #[allow(missing_docs, reason = "the variants say what their fields are")]
@@ -103,6 +103,8 @@ pub struct Plan {
     pub cuts: u32,
     /// Longest way of a frame, in milliseconds.
     pub latency: u32,
+    /// Whether contested moves are re-run on the chain; arbiters rule on them otherwise.
+    pub refereed: bool,
 }
 
 impl Plan {
@@ -165,12 +167,19 @@ impl Plan {
             reorgs,
             cuts,
             latency,
+            // Drawn last: what a seed stood for before there were referees, it still does.
+            refereed: game == "tictactoe" && dice.below(4) == 0,
         }
     }
 
-    /// Whether enough arbiters do what they are for.
-    pub fn has_quorum(&self) -> bool {
-        self.arbiters.iter().filter(|arbiter| **arbiter == Arbitration::Honest).count() >= 2
+    /// Whether it is a schedule of this game, with the judge that it has.
+    pub(super) fn is_of(&self, rules: &dyn Rules) -> bool {
+        rules.name() == self.game && rules.on_chain().is_some() == self.refereed
+    }
+
+    /// Whether somebody rules on what is contested: the chain, or enough arbiters that do what they are for.
+    pub fn has_judge(&self) -> bool {
+        self.refereed || self.arbiters.iter().filter(|arbiter| **arbiter == Arbitration::Honest).count() >= 2
     }
 }
 
@@ -193,8 +202,13 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "seed {}: {} for {}, {} matches each in {} s",
-            self.seed, self.game, self.seats, self.matches, self.play
+            "seed {}: {} for {}, {} matches each in {} s{}",
+            self.seed,
+            self.game,
+            self.seats,
+            self.matches,
+            self.play,
+            if self.refereed { ", with a referee" } else { "" }
         )?;
         for (n, conduct) in self.players.iter().enumerate() {
             writeln!(f, "  player {n}: {conduct:?}")?;

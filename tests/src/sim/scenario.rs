@@ -23,7 +23,7 @@ impl Scenario {
         plan.players = vec![Conduct::Honest; 2];
         plan.operation = Operation::Honest;
         plan.arbiters = vec![Arbitration::Honest; 3];
-        plan.matches = 2;
+        (plan.matches, plan.refereed) = (2, false);
         (self.set)(&mut plan);
         plan
     }
@@ -78,6 +78,34 @@ pub const SCENARIOS: &[Scenario] = &[
             plan.arbiters = vec![Arbitration::Lies, Arbitration::Honest, Arbitration::Honest];
         },
         happens: &["chain: Closed"],
+    },
+    Scenario {
+        name: "an_illegal_move_is_re_run_on_the_chain_and_pays_nothing",
+        about: "promise 4 (a game with a referee); traces 18, 38",
+        set: |plan| {
+            against(plan, |turn| Conduct::Cheats { turn });
+            (plan.refereed, plan.arbiters) = (true, vec![Arbitration::Silent; 3]);
+        },
+        happens: &["chain: Closed", "chain: Finalized"],
+    },
+    Scenario {
+        name: "an_illegal_move_is_re_run_on_the_chain_though_the_server_is_gone",
+        about: "promises 4 and 5 (a game with a referee)",
+        set: |plan| {
+            against(plan, |turn| Conduct::Cheats { turn });
+            (plan.refereed, plan.arbiters) = (true, vec![Arbitration::Silent; 3]);
+            gone(plan);
+        },
+        happens: &["client: contest", "chain: Closed"],
+    },
+    Scenario {
+        name: "a_legal_move_is_not_re_run_into_an_illegal_one",
+        about: "traces 7, 18, 38",
+        set: |plan| {
+            plan.players[1] = Conduct::Replays;
+            plan.refereed = true;
+        },
+        happens: &["chain: Shown"],
     },
     Scenario {
         name: "two_headers_for_one_turn_rewind_nothing_that_is_agreed",

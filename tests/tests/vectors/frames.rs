@@ -147,6 +147,7 @@ fn to_client() -> Vec<ToClient> {
         max_clock: 300,
         open_for: 60,
         expire_after: 86_400,
+        referee: Address::repeat_byte(5),
     };
     let withdrawal = Withdrawal {
         account: account(1),

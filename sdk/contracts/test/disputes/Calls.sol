@@ -18,6 +18,7 @@ interface ICalls is ICourt {
         IArena.Match calldata terms,
         Docket calldata docket,
         IArena.State[] calldata trail,
+        bytes calldata code,
         bytes calldata position,
         bytes calldata action
     ) external payable;
@@ -46,5 +47,6 @@ interface ICalls is ICourt {
     function docketHash(Docket memory docket) external pure returns (bytes29);
     function isArbiter(address who) external view returns (bool);
     function arena() external view returns (address);
+    function REFEREE() external view returns (address);
     function limits() external view returns (uint32 minimum, uint32 patience, uint96 bond, uint8 quorum);
 }

@@ -15,6 +15,7 @@ contract DeploymentTest is Disputed {
         vm.assertEq(patience, PATIENCE);
         vm.assertEq(bond, BOND);
         vm.assertEq(quorum, QUORUM);
+        vm.assertTrue(bench.REFEREE().code.length != 0);
         vm.assertTrue(bench.isArbiter(vm.addr(arbiter(0))));
         vm.assertFalse(bench.isArbiter(operator));
         vm.assertEq(bench.docketHash(docket) == bytes29(keccak256(abi.encode(docket))), true);

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {IArena} from "../../src/IArena.sol";
 import {ICourt} from "../../src/ICourt.sol";
 import {IReferee} from "../../src/IReferee.sol";
+import {Referee} from "../../src/Referee.sol";
 import {Fixture, Player} from "../Fixture.sol";
 import {Typing} from "../Typing.sol";
 import {Vm, vm} from "../Vm.sol";
@@ -29,7 +30,9 @@ abstract contract Disputed is Fixture {
 
     ICalls internal bench;
     ICourt.Docket internal docket; // of the newest event
-    IReferee internal referee;
+    Referee internal referee; // the court's own
+    IReferee internal judgeOfNoughts; // a contract for one game
+    bytes internal code; // the rules of tic-tac-toe, as a contest brings them
     address internal stranger = address(0x57a6e);
 
     function setUp() public virtual override {
@@ -38,7 +41,9 @@ abstract contract Disputed is Fixture {
         arena = newArena(address(0));
         bench = ICalls(create("Court", abi.encode(config(address(arena)))));
         vm.assertEq(address(bench), court);
-        referee = IReferee(create("TicTacToe", ""));
+        referee = Referee(bench.REFEREE());
+        judgeOfNoughts = IReferee(create("TicTacToe", ""));
+        code = filled(vm.parseJsonBytes(vm.readFile("artifacts/TicTacToeCode.json"), ".bytecode"));
     }
 
     function config(address of_) internal pure returns (ICourt.Bench memory b) {
@@ -133,10 +138,18 @@ abstract contract Disputed is Fixture {
 
     // ----------------------------------------------------------------------------------------------------- tic-tac-toe
 
-    /// A match of tic-tac-toe at its start, with the contract as referee and a fee of five per cent.
+    uint64 internal constant BUDGET = 300_000; // of TicTacToeCode
+
+    /// Creation code with zeros up to where TicTacToeCode looks for the question.
+    function filled(bytes memory creation) internal pure returns (bytes memory whole) {
+        whole = new bytes(4_096);
+        for (uint256 i; i < creation.length; ++i) whole[i] = creation[i];
+    }
+
+    /// A match of tic-tac-toe at its start, whose rules the contest brings along, with a fee of five per cent.
     function noughts(Player[] memory players) internal returns (Story memory s) {
         s = story(players);
-        s.terms.referee = address(referee);
+        (s.terms.referee, s.terms.rules, s.terms.budget) = (address(referee), keccak256(code), BUDGET);
         s.positions = new bytes[](1);
         s.positions[0] = bytes.concat(
             hex"02", leb(STAKE), leb(STAKE), leb(500), hex"000000", hex"000000000000000000"
@@ -167,10 +180,22 @@ abstract contract Disputed is Fixture {
         (after_[place], after_[place + 1]) = (0x01, bytes1(seat));
     }
 
-    function play(Story memory s, uint8 cell) internal view returns (Story memory next) {
+    /// What both ways of judging say, which has to be the same.
+    function judged(bytes memory position, uint8 seat, bytes memory move)
+        internal
+        returns (bool legal, bytes32 board, uint8 mover, uint96[] memory payouts)
+    {
+        (legal, board, mover, payouts) = judgeOfNoughts.judge(0, 0, "", position, seat, move);
+        (bool second, bytes32 b, uint8 m, uint96[] memory p) =
+            referee.judge(keccak256(code), BUDGET, code, position, seat, move);
+        vm.assertEq(legal, second);
+        if (legal) vm.assertEq(keccak256(abi.encode(board, mover, payouts)), keccak256(abi.encode(b, m, p)));
+    }
+
+    function play(Story memory s, uint8 cell) internal returns (Story memory next) {
         bytes memory position = s.positions[s.states.length - 1];
         uint8 seat = last(s).mover;
-        (bool legal, bytes32 board, uint8 mover, uint96[] memory payouts) = referee.judge(position, seat, action(cell));
+        (bool legal, bytes32 board, uint8 mover, uint96[] memory payouts) = judged(position, seat, action(cell));
         vm.assertTrue(legal, "legal");
         bytes memory after_ = marked(position, cell, seat);
         vm.assertEq(board, keccak256(after_));
@@ -258,8 +283,9 @@ abstract contract Disputed is Fixture {
 
     function contesting(Story memory s, uint256 turn) internal view returns (bytes memory) {
         bytes memory position = s.positions.length == 0 ? bytes("") : s.positions[turn - 1];
+        bytes memory rules = s.terms.referee == address(referee) ? code : bytes("");
         return abi.encodeCall(
-            bench.contest, (s.terms, docket, slice(s, turn - 1, top()), position, s.moves[turn - 1])
+            bench.contest, (s.terms, docket, slice(s, turn - 1, top()), rules, position, s.moves[turn - 1])
         );
     }
 

@@ -72,14 +72,25 @@ contract DisputeGasTest is Disputed {
     }
 
     function test_gas_contest() public {
+        contest("contest with the rules of tic-tac-toe brought along", 300_000, opened());
+    }
+
+    function test_gas_contest_before_a_contract_for_one_game() public {
         Story memory s = opened();
+        s.terms.referee = address(judgeOfNoughts);
+        s = play(play(play(play(upTo(s, 0), 0), 4), 1), 5);
+        tell(challenging(s, proof(s, 3)));
+        contest("contest before a contract for tic-tac-toe alone", 150_000, s);
+    }
+
+    function contest(string memory name, uint256 goal, Story memory s) private {
         // The cell is taken.
         s = then(s, action(0), keccak256("board"), 1, amounts(1.9 ether, 0));
         tell(responding(s, more(s, 4)));
         bytes memory data = contesting(s, 5);
         tell(data);
-        measure("contest before the tic-tac-toe referee", 150_000);
-        calldataGas("contest before the tic-tac-toe referee", data);
+        measure(name, goal);
+        calldataGas(name, data);
         done();
     }
 

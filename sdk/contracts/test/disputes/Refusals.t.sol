@@ -250,27 +250,27 @@ contract RefusalsTest is Disputed {
         IArena.State[] memory trail = slice(s, 2, 3);
         denied(
             ICourt.WrongBoard.selector,
-            abi.encodeCall(bench.contest, (s.terms, docket, trail, s.positions[1], s.moves[2]))
+            abi.encodeCall(bench.contest, (s.terms, docket, trail, code, s.positions[1], s.moves[2]))
         );
         denied(
             ICourt.WrongMove.selector,
             3,
-            abi.encodeCall(bench.contest, (s.terms, docket, trail, s.positions[2], s.moves[1]))
+            abi.encodeCall(bench.contest, (s.terms, docket, trail, code, s.positions[2], s.moves[1]))
         );
         denied(ICourt.MoveIsLegal.selector, contesting(s, 3));
         denied(abi.encodeWithSelector(ICourt.WrongBond.selector, 0), BOND, contesting(s, 3));
         denied(
             ICourt.Agreed.selector,
             2,
-            abi.encodeCall(bench.contest, (s.terms, docket, slice(s, 1, 3), s.positions[1], s.moves[1]))
+            abi.encodeCall(bench.contest, (s.terms, docket, slice(s, 1, 3), code, s.positions[1], s.moves[1]))
         );
         denied(
             ICourt.WrongTrail.selector,
-            abi.encodeCall(bench.contest, (s.terms, docket, slice(s, 1, 2), s.positions[1], s.moves[1]))
+            abi.encodeCall(bench.contest, (s.terms, docket, slice(s, 1, 2), code, s.positions[1], s.moves[1]))
         );
         denied(
             ICourt.WrongTrail.selector,
-            abi.encodeCall(bench.contest, (s.terms, docket, slice(s, 3, 3), s.positions[1], s.moves[1]))
+            abi.encodeCall(bench.contest, (s.terms, docket, slice(s, 3, 3), code, s.positions[1], s.moves[1]))
         );
     }
 

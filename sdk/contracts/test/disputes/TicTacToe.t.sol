@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {IReferee} from "../../src/IReferee.sol";
 import {Disputed} from "./Disputed.sol";
 import {vm} from "../Vm.sol";
 
-/// @notice The tic-tac-toe referee against the game's rules and encodings, written down a second time.
+/// @notice Both referees of tic-tac-toe, the court's with the rules in calldata and the contract for this game alone, against the
+/// game's rules and encodings, written down a second time.
 contract TicTacToeTest is Disputed {
     bytes private constant CHANCE = hex"000000";
 
@@ -13,16 +13,16 @@ contract TicTacToeTest is Disputed {
         return bytes.concat(hex"02", leb(x), leb(y), leb(fee), CHANCE, cells);
     }
 
-    function refusedBy(bytes memory before, uint8 seat, bytes memory move) private view {
-        (bool legal,,,) = referee.judge(before, seat, move);
+    function refusedBy(bytes memory before, uint8 seat, bytes memory move) private {
+        (bool legal,,,) = judged(before, seat, move);
         vm.assertFalse(legal);
     }
 
     /// What the Rust rules encode for stakes of 100 and 50 and a fee of 500: position 0, then cell 4 by seat 0.
-    function test_positions_are_the_bytes_that_the_rust_rules_sign() public view {
+    function test_positions_are_the_bytes_that_the_rust_rules_sign() public {
         bytes memory start = hex"026432f403000000000000000000000000";
         vm.assertEq(keccak256(start), keccak256(position(100, 50, 500, hex"000000000000000000")));
-        (bool legal, bytes32 board, uint8 mover, uint96[] memory payouts) = referee.judge(start, 0, hex"00010400");
+        (bool legal, bytes32 board, uint8 mover, uint96[] memory payouts) = judged(start, 0, hex"00010400");
         vm.assertTrue(legal);
         vm.assertEq(board, keccak256(hex"026432f40300000000000000010000000000"));
         vm.assertEq(mover, 1);
@@ -30,7 +30,7 @@ contract TicTacToeTest is Disputed {
         vm.assertEq(payouts[1], 0);
     }
 
-    function test_illegal_moves() public view {
+    function test_illegal_moves() public {
         bytes memory start = position(1, 1, 0, hex"000000000000000000");
         bytes memory next = marked(start, 4, 0);
         refusedBy(start, 1, action(0)); // not its turn
@@ -46,7 +46,7 @@ contract TicTacToeTest is Disputed {
         refusedBy(next, 1, hex"0002000000"); // two bytes
     }
 
-    function test_positions_that_are_none() public view {
+    function test_positions_that_are_none() public {
         bytes memory start = position(1, 1, 0, hex"000000000000000000");
         refusedBy("", 0, action(0));
         for (uint256 i = 1; i < start.length; ++i) {
@@ -63,13 +63,13 @@ contract TicTacToeTest is Disputed {
         refusedBy(position(1, 1, 0, hex"02000000000000000000"), 1, action(1));
     }
 
-    function test_nothing_is_played_after_the_end() public view {
+    function test_nothing_is_played_after_the_end() public {
         // Seat 0 has the first row; seat 1 two of the second.
         bytes memory over = position(1, 1, 0, hex"0100010001000101010100000000");
         refusedBy(over, 1, action(8));
     }
 
-    function testFuzz_random_play_follows_the_rules(uint256 seed, uint96 x, uint96 y, uint16 fee) public view {
+    function testFuzz_random_play_follows_the_rules(uint256 seed, uint96 x, uint96 y, uint16 fee) public {
         (x, y, fee) = (x >> 1, y >> 1, fee % 10_001);
         bytes memory before = position(x, y, fee, hex"000000000000000000");
         uint256[9] memory cells; // seat + 1
@@ -80,7 +80,7 @@ contract TicTacToeTest is Disputed {
             if (cells[cell] != 0) refusedBy(before, seat, action(cell));
             while (cells[cell] != 0) cell = (cell + 1) % 9;
             cells[cell] = seat + 1;
-            (bool legal, bytes32 board, uint8 mover, uint96[] memory payouts) = referee.judge(before, seat, action(cell));
+            (bool legal, bytes32 board, uint8 mover, uint96[] memory payouts) = judged(before, seat, action(cell));
             before = marked(before, cell, seat);
             vm.assertTrue(legal);
             vm.assertEq(board, keccak256(before));
