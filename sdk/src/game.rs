@@ -1,9 +1,13 @@
 //! What a game developer writes: one [`Game`], pure functions over a board.
 
+mod share;
+
 use alloc::vec::Vec;
 use core::{fmt, ops::RangeInclusive};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use share::{part, part_wide};
 
 /// Fewest seats of a match.
 pub const MIN_SEATS: usize = 2;
@@ -306,12 +310,12 @@ impl Pot {
     /// The pot less the fee: what a decided match pays.
     pub fn prize(&self) -> Amount {
         let total = self.total().0;
-        Amount(total - total * u128::from(self.fee.0) / 10_000)
+        Amount(total - part(total, self.fee.0, 10_000))
     }
 
     /// One seat takes the prize.
     pub fn winner(&self, seat: Seat) -> Outcome {
-        self.split(|s| u32::from(s == seat))
+        self.shared(seat, true)
     }
 
     /// Everyone gets its stake back; no fee.
@@ -321,26 +325,51 @@ impl Pot {
 
     /// One seat gets nothing, the others share the prize.
     pub fn forfeit(&self, seat: Seat) -> Outcome {
-        self.split(|s| u32::from(s != seat))
+        self.shared(seat, false)
     }
 
     /// The prize in proportion to each seat's weight; what cannot be divided goes to the first seats with a
     /// weight. Without any weight it is a [`draw`](Pot::draw).
     pub fn split(&self, weight: impl Fn(Seat) -> u32) -> Outcome {
-        let weights: Vec<u128> = (0..self.seats()).map(|i| u128::from(weight(Seat(i as u8)))).collect();
-        let sum: u128 = weights.iter().sum();
+        let weights: Vec<u32> = (0..self.seats()).map(|i| weight(Seat(i as u8))).collect();
+        self.weighed(&weights)
+    }
+
+    /// This seat alone, or all others but this seat, share the prize.
+    fn shared(&self, seat: Seat, alone: bool) -> Outcome {
+        let shares = |i: usize| (Seat(i as u8) == seat) == alone;
+        // As many as there are seats, which a position has no room for 2^16 of.
+        let sharing = (0..self.seats()).filter(|i| shares(*i)).count() as u16;
+        if sharing == 0 {
+            return self.draw();
+        }
+        let prize = self.prize().0;
+        let each = part(prize, 1, sharing);
+        let payouts = (0..self.seats()).map(|i| if shares(i) { Amount(each) } else { Amount::ZERO }).collect();
+        self.rounded(payouts, prize, shares)
+    }
+
+    fn weighed(&self, weights: &[u32]) -> Outcome {
+        let sum: u64 = weights.iter().copied().map(u64::from).sum();
         if sum == 0 {
             return self.draw();
         }
-        // Quotient and remainder apart, so that 96 + 32 bits never overflow 128.
         let prize = self.prize().0;
-        let mut payouts: Vec<Amount> =
-            weights.iter().map(|w| Amount(prize / sum * w + prize % sum * w / sum)).collect();
-        let mut rest = prize - payouts.iter().map(|p| p.0).sum::<u128>();
-        for (payout, _) in payouts.iter_mut().zip(&weights).filter(|(_, w)| **w > 0) {
-            let share = rest.min(1);
-            payout.0 += share;
-            rest -= share;
+        let share = |weight: u32| match u16::try_from(sum) {
+            Ok(sum) => part(prize, weight as u16, sum),
+            Err(_) => part_wide(prize, weight, sum),
+        };
+        let payouts = weights.iter().map(|weight| Amount(share(*weight))).collect();
+        self.rounded(payouts, prize, |i| weights[i] > 0)
+    }
+
+    /// What rounding left of the prize goes to the first seats with a share, one unit each.
+    fn rounded(&self, mut payouts: Vec<Amount>, prize: u128, shares: impl Fn(usize) -> bool) -> Outcome {
+        let mut rest = prize - payouts.iter().map(|payout| payout.0).sum::<u128>();
+        for (_, payout) in payouts.iter_mut().enumerate().filter(|(i, _)| shares(*i)) {
+            let unit = rest.min(1);
+            payout.0 += unit;
+            rest -= unit;
         }
         Outcome { payouts }
     }
@@ -371,6 +400,11 @@ impl Outcome {
     /// One payout for each seat.
     pub fn payouts(&self) -> &[Amount] {
         &self.payouts
+    }
+
+    /// The same, taken.
+    pub fn into_payouts(self) -> Vec<Amount> {
+        self.payouts
     }
 }
 

@@ -4,6 +4,8 @@
 //! state of chance. An [`Action`] is one turn: a player's move, or the reveal of a link. [`Rules`] is the object-safe form
 //! that channels, servers and judges work with; every [`Game`] has it.
 
+mod turn;
+
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::ops::RangeInclusive;
 
@@ -13,8 +15,11 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::{
     chance::{Chance, Link},
     describe::{Tree, describe},
-    game::{Amount, BasisPoints, Game, Next, Pot, Seat},
+    game::{Amount, BasisPoints, Game, Pot, Seat},
 };
+
+pub(crate) use turn::is_canonical;
+pub use turn::judge;
 
 /// Largest encoded position, in bytes.
 pub const MAX_POSITION: usize = 32 * 1024;
@@ -240,101 +245,6 @@ impl<G: Game> GameRules<G> {
     pub fn game(&self) -> &G {
         &self.game
     }
-
-    fn settle(&self, mut position: Position<G::Board>) -> Result<Placed, RulesError> {
-        let broken = |why| RulesError::Broken { game: G::NAME, why };
-        let seats = position.pot.seats();
-        let mut next = self.game.next(&position.board, &position.pot);
-        if matches!(next, Next::Roll) && position.chance.due(seats).is_none() {
-            if !G::CHANCE {
-                return Err(broken("they roll, but CHANCE is false"));
-            }
-            position.chance.begin();
-        }
-        let reveal = position.chance.due(seats);
-        if let Some(seat) = reveal {
-            if !matches!(next, Next::Roll) {
-                return Err(RulesError::Undecodable { what: "position" });
-            }
-            next = Next::turn(seat, &position.pot);
-        }
-        let (mover, outcome) = match next {
-            Next::Turn { seat, .. } if seat.index() >= seats => {
-                return Err(broken("they name a seat that there is not"));
-            }
-            Next::Turn { seat, stall } => (Some(seat), stall),
-            Next::Over(outcome) => (None, outcome),
-            Next::Roll => return Err(broken("they roll without end")),
-        };
-        if outcome.payouts().len() != seats {
-            return Err(broken("an outcome is not of this match's pot"));
-        }
-        let payouts = outcome.payouts().to_vec();
-        let position = encode(&position, "position", MAX_POSITION)?;
-        Ok(Placed { position, mover, reveal: reveal.is_some(), payouts })
-    }
-
-    /// Who is to act, and whether by a link.
-    fn turn(&self, position: &Position<G::Board>) -> Result<(Seat, bool), RulesError> {
-        if let Some(seat) = position.chance.due(position.pot.seats()) {
-            return Ok((seat, true));
-        }
-        match self.game.next(&position.board, &position.pot) {
-            Next::Turn { seat, .. } => Ok((seat, false)),
-            Next::Over(_) => Err(RulesError::Over),
-            Next::Roll => Err(RulesError::Undecodable { what: "position" }),
-        }
-    }
-
-    fn expect(&self, position: &Position<G::Board>, seat: Seat, reveal: bool) -> Result<(), RulesError> {
-        let (mover, link_due) = self.turn(position)?;
-        match (link_due, reveal) {
-            _ if mover != seat => Err(RulesError::NotYourTurn { seat, mover }),
-            (true, false) => Err(RulesError::LinkDue),
-            (false, true) => Err(RulesError::NoLinkDue),
-            _ => Ok(()),
-        }
-    }
-
-    /// The board after a move, and whether a roll follows.
-    fn played(&self, position: &Position<G::Board>, seat: Seat, play: &[u8]) -> Result<(G::Board, bool), RulesError> {
-        let action: G::Move = decode(play, "move", MAX_ACTION)?;
-        let board =
-            self.game.play(&position.board, seat, &action).map_err(|error| RulesError::Illegal(Box::new(error)))?;
-        let rolls = G::CHANCE && matches!(self.game.next(&board, &position.pot), Next::Roll);
-        Ok((board, rolls))
-    }
-
-    fn give_link(&self, position: &mut Position<G::Board>, seat: Seat, link: Link) -> Result<(), RulesError> {
-        let roll = position.chance.reveal(seat, link).map_err(|_| RulesError::WrongLink { seat })?;
-        if let Some(roll) = roll {
-            position.board = self.game.roll(&position.board, roll);
-        }
-        Ok(())
-    }
-
-    fn advance(&self, mut position: Position<G::Board>, seat: Seat, action: &Action) -> Result<Placed, RulesError> {
-        match action {
-            Action::Reveal(link) => {
-                self.expect(&position, seat, true)?;
-                self.give_link(&mut position, seat, *link)?;
-            }
-            Action::Play { play, link } => {
-                self.expect(&position, seat, false)?;
-                let (board, rolls) = self.played(&position, seat, play)?;
-                position.board = board;
-                match link {
-                    Some(link) if rolls => {
-                        position.chance.begin();
-                        self.give_link(&mut position, seat, *link)?;
-                    }
-                    None if !rolls => {}
-                    _ => return Err(RulesError::WrongLink { seat }),
-                }
-            }
-        }
-        self.settle(position)
-    }
 }
 
 impl<G: Game> Rules for GameRules<G> {
@@ -369,7 +279,7 @@ impl<G: Game> Rules for GameRules<G> {
         let pot = Pot::new(stakes.to_vec(), self.fee)?;
         let chance = if G::CHANCE { Chance::new(anchors) } else { Chance::default() };
         let board = self.game.start(stakes.len());
-        self.settle(Position { pot, chance, board })
+        turn::settle(&self.game, Position { pot, chance, board })
     }
 
     fn compose(
@@ -380,11 +290,11 @@ impl<G: Game> Rules for GameRules<G> {
         link: &dyn Fn(&Link) -> Option<Link>,
     ) -> Result<(Action, Placed), RulesError> {
         let position: Position<G::Board> = decode(position, "position", MAX_POSITION)?;
-        self.expect(&position, seat, false)?;
-        let rolls = G::CHANCE && self.played(&position, seat, &play)?.1;
+        turn::expect::<_, RulesError>(&self.game, &position, seat, false)?;
+        let rolls = G::CHANCE && turn::played::<_, RulesError>(&self.game, &position, seat, &play)?.1;
         let link = rolls.then(|| next_link(&position.chance, seat, link)).transpose()?;
         let action = Action::Play { play, link };
-        let placed = self.advance(position, seat, &action)?;
+        let placed = turn::advance::<_, RulesError>(&self.game, position, seat, &action)?;
         Ok((action, placed))
     }
 
@@ -396,17 +306,16 @@ impl<G: Game> Rules for GameRules<G> {
     ) -> Result<(Action, Placed), RulesError> {
         let position: Position<G::Board> = decode(position, "position", MAX_POSITION)?;
         let action = Action::Reveal(next_link(&position.chance, seat, link)?);
-        let placed = self.advance(position, seat, &action)?;
+        let placed = turn::advance::<_, RulesError>(&self.game, position, seat, &action)?;
         Ok((action, placed))
     }
 
     fn apply(&self, position: &[u8], seat: Seat, action: &[u8]) -> Result<Placed, RulesError> {
-        let action: Action = decode(action, "action", MAX_ACTION)?;
-        self.advance(decode(position, "position", MAX_POSITION)?, seat, &action)
+        turn::apply(&self.game, position, seat, action)
     }
 
     fn place(&self, position: &[u8]) -> Result<Placed, RulesError> {
-        let placed = self.settle(decode(position, "position", MAX_POSITION)?)?;
+        let placed = turn::settle::<_, RulesError>(&self.game, decode(position, "position", MAX_POSITION)?)?;
         // Settling begins a roll that is due; a position that waits for that is not one of ours.
         if placed.position != position { Err(RulesError::Undecodable { what: "position" }) } else { Ok(placed) }
     }
@@ -450,48 +359,11 @@ pub fn board<B: Serialize + DeserializeOwned>(position: &[u8]) -> Result<B, Rule
     decode::<Position<B>>(position, "position", MAX_POSITION).map(|position| position.board)
 }
 
-fn encode<T: Serialize>(value: &T, what: &'static str, limit: usize) -> Result<Vec<u8>, RulesError> {
-    let bytes = postcard::to_allocvec(value).map_err(|_| RulesError::Undecodable { what })?;
-    if bytes.len() > limit { Err(RulesError::TooLarge { what, size: bytes.len(), limit }) } else { Ok(bytes) }
-}
-
 /// Decodes, and refuses any bytes but the canonical ones: two encodings of one value would be two commitments.
 pub(crate) fn decode<T: Serialize + DeserializeOwned>(
     bytes: &[u8],
     what: &'static str,
     limit: usize,
 ) -> Result<T, RulesError> {
-    if bytes.len() > limit {
-        return Err(RulesError::TooLarge { what, size: bytes.len(), limit });
-    }
-    let value: T = postcard::from_bytes(bytes).map_err(|_| RulesError::Undecodable { what })?;
-    if is_canonical(&value, bytes) { Ok(value) } else { Err(RulesError::Undecodable { what }) }
-}
-
-/// Whether these bytes are the ones that encoding the value makes.
-pub(crate) fn is_canonical<T: Serialize>(value: &T, bytes: &[u8]) -> bool {
-    let mut canonical = Canonical { expected: bytes };
-    postcard::serialize_with_flavor(value, &mut canonical).is_ok() && canonical.expected.is_empty()
-}
-
-/// Compares an encoding with bytes as it is made, without storing it.
-struct Canonical<'a> {
-    expected: &'a [u8],
-}
-
-impl postcard::ser_flavors::Flavor for &mut Canonical<'_> {
-    type Output = ();
-
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.try_extend(&[byte])
-    }
-
-    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        self.expected = self.expected.strip_prefix(bytes).ok_or(postcard::Error::SerializeBufferFull)?;
-        Ok(())
-    }
-
-    fn finalize(self) -> postcard::Result<()> {
-        Ok(())
-    }
+    turn::decode(bytes, what, limit)
 }
