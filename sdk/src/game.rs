@@ -310,7 +310,7 @@ impl Pot {
     /// The pot less the fee: what a decided match pays.
     pub fn prize(&self) -> Amount {
         let total = self.total().0;
-        Amount(total - part(total, self.fee.0, 10_000))
+        Amount(total - part(total, self.fee.0, 10_000).0)
     }
 
     /// One seat takes the prize.
@@ -343,10 +343,17 @@ impl Pot {
         if sharing == 0 {
             return self.draw();
         }
-        let prize = self.prize().0;
-        let each = part(prize, 1, sharing);
-        let payouts = (0..self.seats()).map(|i| if shares(i) { Amount(each) } else { Amount::ZERO }).collect();
-        self.rounded(payouts, prize, shares)
+        let (each, mut rest) = part(self.prize().0, 1, sharing);
+        // What cannot be divided goes to the first of them, one unit each.
+        let payout = |i| {
+            if !shares(i) {
+                return Amount::ZERO;
+            }
+            let unit = rest.min(1);
+            rest -= unit;
+            Amount(each + u128::from(unit))
+        };
+        Outcome { payouts: (0..self.seats()).map(payout).collect() }
     }
 
     fn weighed(&self, weights: &[u32]) -> Outcome {
@@ -356,17 +363,12 @@ impl Pot {
         }
         let prize = self.prize().0;
         let share = |weight: u32| match u16::try_from(sum) {
-            Ok(sum) => part(prize, weight as u16, sum),
-            Err(_) => part_wide(prize, weight, sum),
+            Ok(sum) => part(prize, weight as u16, sum).0,
+            Err(_) => part_wide(prize, weight, sum).0,
         };
-        let payouts = weights.iter().map(|weight| Amount(share(*weight))).collect();
-        self.rounded(payouts, prize, |i| weights[i] > 0)
-    }
-
-    /// What rounding left of the prize goes to the first seats with a share, one unit each.
-    fn rounded(&self, mut payouts: Vec<Amount>, prize: u128, shares: impl Fn(usize) -> bool) -> Outcome {
+        let mut payouts: Vec<Amount> = weights.iter().map(|weight| Amount(share(*weight))).collect();
         let mut rest = prize - payouts.iter().map(|payout| payout.0).sum::<u128>();
-        for (_, payout) in payouts.iter_mut().enumerate().filter(|(i, _)| shares(*i)) {
+        for (payout, _) in payouts.iter_mut().zip(weights).filter(|(_, weight)| **weight > 0) {
             let unit = rest.min(1);
             payout.0 += unit;
             rest -= unit;

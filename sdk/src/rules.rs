@@ -4,6 +4,7 @@
 //! state of chance. An [`Action`] is one turn: a player's move, or the reveal of a link. [`Rules`] is the object-safe form
 //! that channels, servers and judges work with; every [`Game`] has it.
 
+mod read;
 mod turn;
 
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
@@ -18,6 +19,7 @@ use crate::{
     game::{Amount, BasisPoints, Game, Pot, Seat},
 };
 
+use read::Acted;
 pub(crate) use turn::is_canonical;
 pub use turn::judge;
 
@@ -279,7 +281,8 @@ impl<G: Game> Rules for GameRules<G> {
         let pot = Pot::new(stakes.to_vec(), self.fee)?;
         let chance = if G::CHANCE { Chance::new(anchors) } else { Chance::default() };
         let board = self.game.start(stakes.len());
-        turn::settle(&self.game, Position { pot, chance, board })
+        let encoded = postcard::to_allocvec(&pot).map_err(|_| RulesError::Undecodable { what: "position" })?;
+        turn::settle(&self.game, turn::opened(Position { pot, chance, board }, &encoded))
     }
 
     fn compose(
@@ -289,12 +292,12 @@ impl<G: Game> Rules for GameRules<G> {
         play: Vec<u8>,
         link: &dyn Fn(&Link) -> Option<Link>,
     ) -> Result<(Action, Placed), RulesError> {
-        let position: Position<G::Board> = decode(position, "position", MAX_POSITION)?;
-        turn::expect::<_, RulesError>(&self.game, &position, seat, false)?;
-        let rolls = G::CHANCE && turn::played::<_, RulesError>(&self.game, &position, seat, &play)?.1;
-        let link = rolls.then(|| next_link(&position.chance, seat, link)).transpose()?;
+        let opened = turn::open::<G, RulesError>(position)?;
+        turn::expect::<_, RulesError>(&self.game, &opened.position, seat, false)?;
+        let rolls = G::CHANCE && turn::played::<_, RulesError>(&self.game, &opened.position, seat, &play)?.1;
+        let link = rolls.then(|| next_link(&opened.position.chance, seat, link)).transpose()?;
         let action = Action::Play { play, link };
-        let placed = turn::advance::<_, RulesError>(&self.game, position, seat, &action)?;
+        let placed = turn::advance::<_, RulesError>(&self.game, opened, seat, Acted::from(&action))?;
         Ok((action, placed))
     }
 
@@ -304,9 +307,9 @@ impl<G: Game> Rules for GameRules<G> {
         seat: Seat,
         link: &dyn Fn(&Link) -> Option<Link>,
     ) -> Result<(Action, Placed), RulesError> {
-        let position: Position<G::Board> = decode(position, "position", MAX_POSITION)?;
-        let action = Action::Reveal(next_link(&position.chance, seat, link)?);
-        let placed = turn::advance::<_, RulesError>(&self.game, position, seat, &action)?;
+        let opened = turn::open::<G, RulesError>(position)?;
+        let action = Action::Reveal(next_link(&opened.position.chance, seat, link)?);
+        let placed = turn::advance::<_, RulesError>(&self.game, opened, seat, Acted::from(&action))?;
         Ok((action, placed))
     }
 
@@ -315,14 +318,14 @@ impl<G: Game> Rules for GameRules<G> {
     }
 
     fn place(&self, position: &[u8]) -> Result<Placed, RulesError> {
-        let placed = turn::settle::<_, RulesError>(&self.game, decode(position, "position", MAX_POSITION)?)?;
+        let placed = turn::settle::<_, RulesError>(&self.game, turn::open::<G, RulesError>(position)?)?;
         // Settling begins a roll that is due; a position that waits for that is not one of ours.
         if placed.position != position { Err(RulesError::Undecodable { what: "position" }) } else { Ok(placed) }
     }
 
     fn describe(&self, position: &[u8]) -> Result<Tree, RulesError> {
-        let position: Position<G::Board> = decode(position, "position", MAX_POSITION)?;
-        describe(&position).map_err(|_| RulesError::Undecodable { what: "position" })
+        let opened = turn::open::<G, RulesError>(position)?;
+        describe(&opened.position).map_err(|_| RulesError::Undecodable { what: "position" })
     }
 
     fn describe_action(&self, action: &[u8]) -> Result<Tree, RulesError> {

@@ -4,39 +4,45 @@
 //! bits, where that division is more code than all the rest of a small game, and every byte of it is paid for in a
 //! dispute.
 
-/// Defines a function for `units * times / by`, rounded down: `$word` holds any digit times `times` with a carry, and any
-/// remainder with a digit after it.
+/// Defines a function for `units * times / by`, rounded down, with what rounding left: `$word` holds any digit times
+/// `times` with a carry, and any remainder with a digit after it.
 macro_rules! part {
     ($(#[$doc:meta])* $name:ident, $factor:ty, $divisor:ty, $word:ty, $digits:literal) => {
         $(#[$doc])*
-        pub(super) fn $name(units: u128, times: $factor, by: $divisor) -> u128 {
+        pub(super) fn $name(units: u128, times: $factor, by: $divisor) -> (u128, $divisor) {
+            let units = units.to_le_bytes();
+            let (factors, _) = units.as_chunks();
             // The product, the lowest digit first.
             let mut digits = [0u16; $digits];
-            let (mut rest, mut carry) = (units, 0);
-            for digit in &mut digits {
-                let sum = <$word>::from(rest as u16) * <$word>::from(times) + carry;
+            let mut carry = 0;
+            for (i, digit) in digits.iter_mut().enumerate() {
+                let factor = factors.get(i).map_or(0, |factor| u16::from_le_bytes(*factor));
+                let sum = <$word>::from(factor) * <$word>::from(times) + carry;
                 *digit = sum as u16;
                 carry = sum >> 16;
-                rest >>= 16;
             }
-            let (mut part, mut remainder) = (0, 0);
-            for digit in digits.into_iter().rev() {
-                let dividend = remainder << 16 | <$word>::from(digit);
-                part = part << 16 | u128::from(dividend / <$word>::from(by));
-                remainder = dividend % <$word>::from(by);
+            let mut part = [0; 16];
+            let mut rest = 0;
+            for (i, digit) in digits.into_iter().enumerate().rev() {
+                let dividend = rest << 16 | <$word>::from(digit);
+                let quotient = (dividend / <$word>::from(by)) as u16;
+                if let Some(place) = part.as_chunks_mut().0.get_mut(i) {
+                    *place = quotient.to_le_bytes();
+                }
+                rest = dividend % <$word>::from(by);
             }
-            part
+            (u128::from_le_bytes(part), rest as $divisor)
         }
     };
 }
 
 part! {
-    /// `units * times / by`, rounded down. The product has to fit 128 bits; `by` must not be 0.
+    /// `units * times / by`, rounded down, and the rest. The product has to fit 128 bits; `by` must not be 0.
     part, u16, u16, u32, 8
 }
 
 part! {
-    /// The same for larger factors: the product has to fit 160 bits, `by` 48.
+    /// The same for larger factors: the product has to fit 160 bits, the quotient 128, `by` 48.
     part_wide, u32, u64, u64, 10
 }
 
@@ -47,8 +53,9 @@ mod tests {
     use super::*;
     use crate::local::Dice;
 
-    fn expected(units: u128, times: u64, by: u64) -> U256 {
-        U256::from(units) * U256::from(times) / U256::from(by)
+    fn expected(units: u128, times: u64, by: u64) -> (u128, u64) {
+        let (part, rest) = (U256::from(units) * U256::from(times)).div_rem(U256::from(by));
+        (part.to(), rest.to())
     }
 
     /// Numbers of every length, and the ones beside the powers of two.
@@ -69,12 +76,16 @@ mod tests {
             let mut dice = Dice::new(seed);
             let (units, times) = (number(&mut dice, 112), number(&mut dice, 16) as u16);
             let by = (number(&mut dice, 16) as u16).max(times).max(1);
-            let told = U256::from(part(units, times, by));
-            assert_eq!(told, expected(units, times.into(), by.into()), "seed {seed}: {units} * {times} / {by}");
+            let told = part(units, times, by);
+            assert_eq!(
+                (told.0, told.1.into()),
+                expected(units, times.into(), by.into()),
+                "seed {seed}: {units} * {times} / {by}"
+            );
 
             let (units, times) = (number(&mut dice, 112), number(&mut dice, 32) as u32);
             let by = (number(&mut dice, 47) as u64).max(times.into()).max(1);
-            let told = U256::from(part_wide(units, times, by));
+            let told = part_wide(units, times, by);
             assert_eq!(told, expected(units, times.into(), by), "seed {seed}: {units} * {times} / {by}");
         }
     }
@@ -82,11 +93,8 @@ mod tests {
     #[test]
     fn the_largest_numbers_fit() {
         let units = (1 << 112) - 1;
-        assert_eq!(part(units, u16::MAX, u16::MAX), units);
-        assert_eq!(part_wide(units, u32::MAX, u32::MAX.into()), units);
-        assert_eq!(
-            part_wide(units, u32::MAX, (1 << 48) - 1),
-            expected(units, u32::MAX.into(), (1 << 48) - 1).to::<u128>()
-        );
+        assert_eq!(part(units, u16::MAX, u16::MAX), (units, 0));
+        assert_eq!(part_wide(units, u32::MAX, u32::MAX.into()), (units, 0));
+        assert_eq!(part_wide(units, u32::MAX, (1 << 48) - 1), expected(units, u32::MAX.into(), (1 << 48) - 1));
     }
 }

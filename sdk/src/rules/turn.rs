@@ -1,12 +1,15 @@
 //! One turn, from bytes to bytes: the path that [`Rules::apply`](super::Rules::apply) and [`judge`] share.
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{boxed::Box, vec, vec::Vec};
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
-use super::{Action, MAX_ACTION, MAX_POSITION, Placed, Position, RulesError};
+use super::{
+    MAX_ACTION, MAX_POSITION, Placed, Position, RulesError,
+    read::{Acted, Reader},
+};
 use crate::{
-    chance::Link,
+    chance::{Chance, Link},
     game::{Game, Next, Seat},
 };
 
@@ -44,51 +47,62 @@ fn refuse<T, R: Refusal>(reason: impl FnOnce() -> RulesError) -> Result<T, R> {
     Err(R::because(reason))
 }
 
+/// A position, and its pot as it is encoded, which no turn changes.
+pub(super) struct Opened<'a, B> {
+    pub(super) position: Position<B>,
+    pot: &'a [u8],
+    /// Bytes of the whole position: what it takes after the turn is about as many.
+    size: usize,
+}
+
 pub(super) fn apply<G: Game, R: Refusal>(game: &G, position: &[u8], seat: Seat, action: &[u8]) -> Result<Placed, R> {
-    let action: Action = decode(action, "action", MAX_ACTION)?;
-    advance(game, decode(position, "position", MAX_POSITION)?, seat, &action)
+    within(action, "action", MAX_ACTION)?;
+    let action = Reader(action).action().ok_or_else(|| R::because(|| RulesError::Undecodable { what: "action" }))?;
+    advance(game, open::<G, R>(position)?, seat, action)
 }
 
 pub(super) fn advance<G: Game, R: Refusal>(
     game: &G,
-    mut position: Position<G::Board>,
+    opened: Opened<'_, G::Board>,
     seat: Seat,
-    action: &Action,
+    action: Acted<'_>,
 ) -> Result<Placed, R> {
+    let Opened { mut position, pot, size } = opened;
     match action {
-        Action::Reveal(link) => {
+        Acted::Reveal(link) => {
             expect(game, &position, seat, true)?;
-            give_link(game, &mut position, seat, *link)?;
+            give_link(game, &mut position, seat, link)?;
         }
-        Action::Play { play, link } => {
+        Acted::Play { play, link } => {
             expect(game, &position, seat, false)?;
             let (board, rolls) = played(game, &position, seat, play)?;
             position.board = board;
             match link {
                 Some(link) if rolls => {
                     position.chance.begin();
-                    give_link(game, &mut position, seat, *link)?;
+                    give_link(game, &mut position, seat, link)?;
                 }
                 None if !rolls => {}
                 _ => return refuse(|| RulesError::WrongLink { seat }),
             }
         }
     }
-    settle(game, position)
+    settle(game, Opened { position, pot, size })
 }
 
 /// What a position means, once the roll that it calls for has begun.
-pub(super) fn settle<G: Game, R: Refusal>(game: &G, mut position: Position<G::Board>) -> Result<Placed, R> {
+pub(super) fn settle<G: Game, R: Refusal>(game: &G, opened: Opened<'_, G::Board>) -> Result<Placed, R> {
+    let Opened { mut position, pot, size } = opened;
     let broken = |why| refuse(|| RulesError::Broken { game: G::NAME, why });
     let seats = position.pot.seats();
     let mut next = game.next(&position.board, &position.pot);
-    if matches!(next, Next::Roll) && position.chance.due(seats).is_none() {
+    if matches!(next, Next::Roll) && due::<G>(&position).is_none() {
         if !G::CHANCE {
             return broken("they roll, but CHANCE is false");
         }
         position.chance.begin();
     }
-    let reveal = position.chance.due(seats);
+    let reveal = due::<G>(&position);
     if let Some(seat) = reveal {
         if !matches!(next, Next::Roll) {
             return refuse(|| RulesError::Undecodable { what: "position" });
@@ -107,13 +121,18 @@ pub(super) fn settle<G: Game, R: Refusal>(game: &G, mut position: Position<G::Bo
     if payouts.len() != seats {
         return broken("an outcome is not of this match's pot");
     }
-    let position = encode(&position, "position", MAX_POSITION)?;
+    let position = close::<G, R>(&position, pot, size + GROWTH)?;
     Ok(Placed { position, mover, reveal: reveal.is_some(), payouts })
+}
+
+/// Whose link is due. Nothing of chance is compiled for a game that has none.
+fn due<G: Game>(position: &Position<G::Board>) -> Option<Seat> {
+    if G::CHANCE { position.chance.due(position.pot.seats()) } else { None }
 }
 
 /// Who is to act, and whether by a link.
 fn turn<G: Game, R: Refusal>(game: &G, position: &Position<G::Board>) -> Result<(Seat, bool), R> {
-    if let Some(seat) = position.chance.due(position.pot.seats()) {
+    if let Some(seat) = due::<G>(position) {
         return Ok((seat, true));
     }
     match game.next(&position.board, &position.pot) {
@@ -159,6 +178,9 @@ fn give_link<G: Game, R: Refusal>(
     seat: Seat,
     link: Link,
 ) -> Result<(), R> {
+    if !G::CHANCE {
+        return refuse(|| RulesError::WrongLink { seat });
+    }
     let roll = position.chance.reveal(seat, link).map_err(|_| R::because(|| RulesError::WrongLink { seat }))?;
     if let Some(roll) = roll {
         position.board = game.roll(&position.board, roll);
@@ -166,49 +188,80 @@ fn give_link<G: Game, R: Refusal>(
     Ok(())
 }
 
-fn encode<T: Serialize, R: Refusal>(value: &T, what: &'static str, limit: usize) -> Result<Vec<u8>, R> {
-    let bytes = postcard::to_allocvec(value).map_err(|_| R::because(|| RulesError::Undecodable { what }))?;
-    if bytes.len() > limit { refuse(|| RulesError::TooLarge { what, size: bytes.len(), limit }) } else { Ok(bytes) }
+/// A [`Chance`] that nothing ever happens to, encoded: no links, no reveals, no roll under way.
+const NO_CHANCE: &[u8] = &[0; 3];
+/// Bytes by which a position may grow in a turn before it is encoded a second time, into more room.
+const GROWTH: usize = 64;
+
+/// Decodes a position.
+pub(super) fn open<G: Game, R: Refusal>(bytes: &[u8]) -> Result<Opened<'_, G::Board>, R> {
+    within(bytes, "position", MAX_POSITION)?;
+    let undecodable = || R::because(|| RulesError::Undecodable { what: "position" });
+    let mut reader = Reader(bytes);
+    let pot = reader.pot().ok_or_else(undecodable)?;
+    let Reader(rest) = reader;
+    let (chance, board) = if G::CHANCE {
+        decode(rest, "position", MAX_POSITION)?
+    } else {
+        let board = rest.strip_prefix(NO_CHANCE).ok_or_else(undecodable)?;
+        (Chance::default(), decode(board, "position", MAX_POSITION)?)
+    };
+    let size = bytes.len();
+    Ok(Opened { position: Position { pot, chance, board }, pot: &bytes[..size - rest.len()], size })
+}
+
+/// A position that has not been encoded yet, with its pot's encoding.
+pub(super) fn opened<B>(position: Position<B>, pot: &[u8]) -> Opened<'_, B> {
+    Opened { position, pot, size: pot.len() }
+}
+
+/// Encodes a position, if need be into twice the room until it fits.
+fn close<G: Game, R: Refusal>(position: &Position<G::Board>, pot: &[u8], room: usize) -> Result<Vec<u8>, R> {
+    let mut room = room.min(MAX_POSITION);
+    loop {
+        let mut bytes = vec![0; room];
+        let begin = pot.len() + if G::CHANCE { 0 } else { NO_CHANCE.len() };
+        let free = bytes.get_mut(begin..).unwrap_or_default();
+        let encoded = if G::CHANCE {
+            postcard::to_slice(&(&position.chance, &position.board), free)
+        } else {
+            postcard::to_slice(&position.board, free)
+        };
+        match encoded.map(|encoded| encoded.len()) {
+            Ok(length) => {
+                bytes[..pot.len()].copy_from_slice(pot);
+                bytes.truncate(begin + length);
+                return Ok(bytes);
+            }
+            Err(postcard::Error::SerializeBufferFull) if room < MAX_POSITION => room = MAX_POSITION.min(room * 2),
+            Err(postcard::Error::SerializeBufferFull) => return refuse(|| too_large(position)),
+            Err(_) => return refuse(|| RulesError::Undecodable { what: "position" }),
+        }
+    }
+}
+
+fn too_large<B: Serialize>(position: &Position<B>) -> RulesError {
+    let size = postcard::to_allocvec(position).map_or(usize::MAX, |bytes| bytes.len());
+    RulesError::TooLarge { what: "position", size, limit: MAX_POSITION }
+}
+
+fn within<R: Refusal>(bytes: &[u8], what: &'static str, limit: usize) -> Result<(), R> {
+    if bytes.len() > limit { refuse(|| RulesError::TooLarge { what, size: bytes.len(), limit }) } else { Ok(()) }
 }
 
 /// Decodes, and refuses any bytes but the canonical ones: two encodings of one value would be two commitments.
-pub(super) fn decode<T: Serialize + DeserializeOwned, R: Refusal>(
-    bytes: &[u8],
+pub(super) fn decode<'a, T: Serialize + Deserialize<'a>, R: Refusal>(
+    bytes: &'a [u8],
     what: &'static str,
     limit: usize,
 ) -> Result<T, R> {
-    if bytes.len() > limit {
-        return refuse(|| RulesError::TooLarge { what, size: bytes.len(), limit });
-    }
-    let undecodable = || R::because(|| RulesError::Undecodable { what });
-    let value: T = postcard::from_bytes(bytes).map_err(|_| undecodable())?;
-    if is_canonical(&value, bytes) { Ok(value) } else { Err(undecodable()) }
+    within(bytes, what, limit)?;
+    let value: Option<T> = postcard::from_bytes(bytes).ok();
+    value.filter(|value| is_canonical(value, bytes)).ok_or_else(|| R::because(|| RulesError::Undecodable { what }))
 }
 
 /// Whether these bytes are the ones that encoding the value makes.
 pub(crate) fn is_canonical<T: Serialize>(value: &T, bytes: &[u8]) -> bool {
-    let mut canonical = Canonical { expected: bytes };
-    postcard::serialize_with_flavor(value, &mut canonical).is_ok() && canonical.expected.is_empty()
-}
-
-/// Compares an encoding with bytes as it is made, without storing it.
-struct Canonical<'a> {
-    expected: &'a [u8],
-}
-
-impl postcard::ser_flavors::Flavor for &mut Canonical<'_> {
-    type Output = ();
-
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.try_extend(&[byte])
-    }
-
-    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        self.expected = self.expected.strip_prefix(bytes).ok_or(postcard::Error::SerializeBufferFull)?;
-        Ok(())
-    }
-
-    fn finalize(self) -> postcard::Result<()> {
-        Ok(())
-    }
+    let mut room = vec![0; bytes.len()];
+    postcard::to_slice(value, &mut room).is_ok_and(|canonical| *canonical == *bytes)
 }
