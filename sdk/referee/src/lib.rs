@@ -1,11 +1,13 @@
 //! Rules on the chain: one Rust crate decides in every client and, in a dispute, before the court.
-#![no_std]
+#![cfg_attr(not(feature = "build"), no_std)]
 
 extern crate alloc;
 #[cfg(any(feature = "build", feature = "evm"))]
 extern crate std;
 
 pub mod blob;
+#[cfg(feature = "build")]
+pub mod build;
 pub mod emulate;
 #[cfg(feature = "build")]
 pub mod link;
