@@ -11,6 +11,7 @@ use matchlock::{
 
 use crate::{
     broadside::{Broadside, Captain},
+    connectfour::{ConnectFour, Stacker},
     pig::{Pig, Roller},
     tictactoe::{Noughts, TicTacToe},
 };
@@ -54,6 +55,7 @@ pub fn player(game: &str, strength: Strength, seat: Seat, seed: u64) -> Option<B
     match game {
         TicTacToe::NAME => Some(seated::<TicTacToe>(Noughts::new(strength, seed))),
         Broadside::NAME => Some(seated::<Broadside>(Captain::new(strength, seed))),
+        ConnectFour::NAME => Some(seated::<ConnectFour>(Stacker::new(strength, seed))),
         Pig::NAME => Some(seated::<Pig>(Roller::new(Pig::default(), strength, seed))),
         _ => None,
     }
@@ -127,7 +129,10 @@ mod tests {
     #[test]
     fn games_have_distinct_names_and_ids() {
         let games = crate::games(BasisPoints::ZERO);
-        assert_eq!(games.iter().map(|rules| rules.name()).collect::<Vec<_>>(), ["tictactoe", "broadside", "pig"]);
+        assert_eq!(
+            games.iter().map(|rules| rules.name()).collect::<Vec<_>>(),
+            ["tictactoe", "broadside", "pig", "connectfour"]
+        );
         for (i, rules) in games.iter().enumerate() {
             assert!(games[..i].iter().all(|other| other.id() != rules.id()));
         }

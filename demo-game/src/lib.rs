@@ -2,6 +2,7 @@
 //!
 //! - [`tictactoe`]: the smallest game there is, to read first.
 //! - [`broadside`]: hidden fleets behind Merkle commitments.
+//! - [`connectfour`]: a board of bits, which the chain judges cheaply.
 //! - [`pig`]: dice that nobody can foresee, for 2 to 8.
 //!
 //! [`games`] lists them for a server; [`bots::player`] finds a bot for one of them by its name.
@@ -31,6 +32,7 @@ use matchlock::{
 
 pub mod bots;
 pub mod broadside;
+pub mod connectfour;
 pub mod pig;
 pub mod tictactoe;
 
@@ -42,5 +44,6 @@ pub fn games(fee: BasisPoints) -> Vec<Arc<dyn Rules>> {
         GameRules::shared(tictactoe::TicTacToe, fee),
         GameRules::shared(broadside::Broadside, fee),
         GameRules::shared(pig::Pig::default(), fee),
+        GameRules::shared(connectfour::ConnectFour, fee),
     ]
 }

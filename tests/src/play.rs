@@ -30,7 +30,7 @@ pub struct Options {
     /// How many matches.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub matches: u32,
-    /// Which game: tictactoe, broadside or pig.
+    /// Which game: tictactoe, connectfour, broadside or pig.
     #[arg(long, default_value = "tictactoe")]
     pub game: String,
     /// A node's JSON-RPC instead of the embedded chain, for instance an anvil's.
