@@ -64,8 +64,7 @@ pub(super) fn read(manifest: &Path, toolchain: &Toolchain) -> Result<Found, Buil
     };
     let matchlock = told.dependency(game, "matchlock")?;
     let alloy_primitives = told.dependency(matchlock, "alloy-primitives")?;
-    let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("guest");
-    let sources = told.local(game).chain([guest.as_path()]).fold(told.workspace_root.clone(), common);
+    let sources = told.local(game).fold(told.workspace_root.clone(), common);
     Ok(Found {
         matchlock: matchlock.clone(),
         alloy_primitives: alloy_primitives.clone(),

@@ -9,6 +9,16 @@ use std::{
 
 use super::{BuildError, Source, TARGET, Toolchain, at, metadata::Found};
 
+/// What every program stands on, as the folder `guest` beside this crate's sources has it: compiled into this library, so that a
+/// program does not depend on where the library was built.
+const GUEST: [(&str, &str); 6] = [
+    ("guest/Cargo.toml", include_str!("../../guest/Cargo.toml")),
+    ("guest/src/lib.rs", include_str!("../../guest/src/lib.rs")),
+    ("guest/src/heap.rs", include_str!("../../guest/src/heap.rs")),
+    ("guest/src/host.rs", include_str!("../../guest/src/host.rs")),
+    ("guest/src/memory.rs", include_str!("../../guest/src/memory.rs")),
+    ("guest/src/question.rs", include_str!("../../guest/src/question.rs")),
+];
 /// Where the linker is told to put what.
 const LAYOUT: &str = include_str!("layout.ld");
 /// What the folder is called in the program, wherever it is.
@@ -24,14 +34,13 @@ pub(super) fn write(folder: &Path, source: &Source, found: &Found) -> Result<(),
             _ => symlink(&found.sources, &link).map_err(at(&link))?,
         }
     }
-    let main = folder.join("src");
-    fs::create_dir_all(&main).map_err(at(&main))?;
     let layout = format!("__stack = {};\n{LAYOUT}", source.memory.stack);
-    for (name, text) in [("Cargo.toml", manifest(found)), ("src/main.rs", program(&source.game)), ("layout.ld", layout)]
-    {
-        // What has not changed keeps its time, so that cargo does not compile it again.
+    let own = [("Cargo.toml", manifest(found)), ("src/main.rs", program(&source.game)), ("layout.ld", layout)];
+    for (name, text) in GUEST.into_iter().chain(own.iter().map(|(name, text)| (*name, text.as_str()))) {
         let path = folder.join(name);
-        if fs::read_to_string(&path).ok().as_ref() != Some(&text) {
+        // What has not changed keeps its time, so that cargo does not compile it again.
+        if fs::read_to_string(&path).ok().as_deref() != Some(text) {
+            path.parent().map_or(Ok(()), fs::create_dir_all).map_err(at(&path))?;
             fs::write(&path, text).map_err(at(&path))?;
         }
     }
@@ -45,8 +54,6 @@ pub(super) fn write(folder: &Path, source: &Source, found: &Found) -> Result<(),
 
 fn manifest(found: &Found) -> String {
     let Found { game, matchlock, alloy_primitives, sources, .. } = found;
-    let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("guest");
-    let guest = Path::new("sources").join(guest.strip_prefix(sources).unwrap_or(&guest));
     format!(
         r#"cargo-features = ["panic-immediate-abort"]
 
@@ -56,12 +63,12 @@ version = "0.0.0"
 edition = "2024"
 
 [workspace]
-exclude = ["sources"]
+exclude = ["guest", "sources"]
 
 [dependencies]
 alloy-primitives = {{ {alloy}, default-features = false, features = ["native-keccak"] }}
 matchlock = {{ {matchlock}, default-features = false }}
-matchlock-guest = {{ path = {guest:?} }}
+matchlock-guest = {{ path = "guest" }}
 {name} = {{ {game} }}
 
 # Every byte of code costs 16 to 40 gas, twice over once translated; a second pass of an optimiser costs nothing.
