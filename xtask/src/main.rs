@@ -1,6 +1,7 @@
 //! `cargo xtask`: one command for each chore. Each does the set-up that it needs, so a fresh checkout needs no other.
 
 mod fuzz;
+mod rules;
 mod runner;
 mod setup;
 mod step;
@@ -58,6 +59,15 @@ enum Command {
         #[arg(long, default_value_t = 60)]
         seconds: u32,
     },
+    /// Compiles the demo games' rules for the chain, to the files that are committed.
+    Rules {
+        /// One of `tictactoe`, `connectfour`, `broadside` and `pig`, or `all`.
+        #[arg(default_value = "all")]
+        game: String,
+        /// Writes nothing; compiles every game in two folders instead, and compares.
+        #[arg(long, conflicts_with = "game")]
+        check: bool,
+    },
     /// Compiles the contracts to the artifacts that are committed.
     Contracts,
     /// Runs what the CI runs.
@@ -71,6 +81,8 @@ fn main() -> ExitCode {
         Command::Bench { args } => program("bench", args),
         Command::Sim { args } => program("sim", args),
         Command::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
+        Command::Rules { check: true, .. } => rules::reproduce().map(drop),
+        Command::Rules { game, .. } => rules::run(&game),
         Command::Contracts => contracts(),
         Command::Ci => {
             Step::new("What the CI runs", "bash", &[".ci/run"]).env("CI", "true").without_input().run().map(drop)

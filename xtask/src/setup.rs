@@ -42,6 +42,22 @@ pub(crate) fn cxx() -> Result<(), Failure> {
     install("A C++ compiler is needed to build libFuzzer", "a C++ compiler", &["g++"])
 }
 
+/// A compiler with its own sources, for rules on the chain: those of the compiler that is there, if they can be had, else
+/// Debian's compiler beside it, on a machine where this may install packages.
+pub(crate) fn rules_compiler() -> Result<(), Failure> {
+    let sources = |rustc: &str| {
+        let sysroot = printed_by(rustc, &["--print", "sysroot"]);
+        sysroot.is_some_and(|path| Path::new(path.trim()).join("lib/rustlib/src/rust/library/Cargo.lock").exists())
+    };
+    let there = || sources("rustc") || sources("/usr/bin/rustc");
+    // Rustup may be there and know no place to fetch from: then this says nothing, and the next way is tried.
+    if there() || printed_by("rustup", &["component", "add", "rust-src"]).is_some() && there() {
+        return Ok(());
+    }
+    let wanted = "Rules on the chain need a compiler's sources: `rustup component add rust-src` fetches them";
+    install(wanted, "a Rust compiler with sources", &["rustc-web", "cargo-web", "rust-web-src"])
+}
+
 /// What this machine is called by the compiler.
 pub(crate) fn host() -> Result<String, Failure> {
     let host = printed("rustc", "-vV");
@@ -124,6 +140,10 @@ fn answers(program: &str, option: &str) -> bool {
 }
 
 fn printed(program: &str, option: &str) -> Option<String> {
-    let output = Command::new(program).arg(option).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    printed_by(program, &[option])
+}
+
+fn printed_by(program: &str, args: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(args).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }

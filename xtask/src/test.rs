@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::{
     fuzz::Targets,
+    rules,
     runner::{self, Count},
     setup,
     step::{Done, Failure, Step},
@@ -95,6 +96,9 @@ fn steps(fast: bool, filter: Option<&str>, account: &mut Account) -> Result<(), 
         for name in Targets::ALL {
             account.tested("fuzzing", targets.run(name, FUZZING))?;
         }
+    }
+    if filter.is_none() && !fast {
+        account.checked("rules are the same from two folders", rules::reproduce())?;
     }
     if filter.is_none() && !fast {
         let title = format!("Simulating {SCHEDULES} schedules");
