@@ -126,6 +126,15 @@ pub enum BuildError {
         /// What it would depend on.
         lacks: &'static str,
     },
+    /// A dependency's place on this machine.
+    #[error(
+        "a package is named by an absolute path, so that the program would depend on where it lies: name it relative to the \
+         package that needs it. Cargo says:\n{said}"
+    )]
+    AbsolutePath {
+        /// Cargo's own message.
+        said: String,
+    },
     /// A program has neither files nor threads nor clocks.
     #[error(
         "the rules need the standard library, which is not on the chain: begin the crate with `#![no_std]`, use `alloc`, and \

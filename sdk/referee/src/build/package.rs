@@ -136,8 +136,14 @@ pub(super) fn compile(folder: &Path, toolchain: &Toolchain) -> Result<PathBuf, B
         return Ok(target.join(TARGET).join("release/rules"));
     }
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let needs_std = said.contains("can't find crate for `std`");
-    Err(if needs_std { BuildError::Std { said } } else { BuildError::Compiler { said } })
+    Err(if said.contains("can't find crate for `std`") {
+        BuildError::Std { said }
+    } else if said.contains("package collision in the lockfile") {
+        // The same package twice: by the path that it is named by, and through the folder `sources`.
+        BuildError::AbsolutePath { said }
+    } else {
+        BuildError::Compiler { said }
+    })
 }
 
 fn flags(folder: &Path, toolchain: &Toolchain) -> OsString {
