@@ -7,7 +7,6 @@ use matchlock::{
     chance::LinkChain,
     game::{Amount, BasisPoints, Seat},
     local::Dice,
-    rules::Rules,
 };
 use matchlock_demo::{Strength, bots::player};
 use matchlock_referee::{
