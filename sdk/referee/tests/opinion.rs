@@ -123,9 +123,8 @@ fn value(op: Op, a: u32, b: u32, imm: i32) -> u32 {
 }
 
 /// Values at every edge that an instruction can have.
-const EDGES: [u32; 14] = [
-    0, 1, 2, 3, 31, 32, 0x7f, 0x8000, 0xffff, 0x7fff_ffff, 0x8000_0000, 0x8000_0001, 0xffff_fffe, 0xffff_ffff,
-];
+const EDGES: [u32; 14] =
+    [0, 1, 2, 3, 31, 32, 0x7f, 0x8000, 0xffff, 0x7fff_ffff, 0x8000_0000, 0x8000_0001, 0xffff_fffe, 0xffff_ffff];
 
 /// The definitions of the RISC-V manual (volume I, chapters 2.4 and 13), in 64-bit arithmetic and not as the machine computes them.
 #[test]
@@ -190,8 +189,14 @@ fn branches_are_taken_when_they_should_be() {
     for a in EDGES {
         for b in EDGES {
             let (sa, sb) = (a as i32, b as i32);
-            let branches =
-                [(Op::Beq, a == b), (Op::Bne, a != b), (Op::Blt, sa < sb), (Op::Bge, sa >= sb), (Op::Bltu, a < b), (Op::Bgeu, a >= b)];
+            let branches = [
+                (Op::Beq, a == b),
+                (Op::Bne, a != b),
+                (Op::Blt, sa < sb),
+                (Op::Bge, sa >= sb),
+                (Op::Bltu, a < b),
+                (Op::Bgeu, a >= b),
+            ];
             for ((op, taken), zero) in branches.into_iter().flat_map(|branch| [(branch, false), (branch, true)]) {
                 // With x0 as the second register where that is what is compared.
                 if zero && b != 0 {

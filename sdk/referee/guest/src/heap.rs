@@ -29,24 +29,31 @@ impl Heap {
     pub(crate) fn ends_at(&self, end: usize) {
         self.end.set(end);
     }
+
+    /// Once, and not wherever something is allocated.
+    #[inline(never)]
+    fn take(&self, size: usize, align: usize) -> *mut u8 {
+        let bottom = (&raw const __heap).addr();
+        let begin = (bottom + self.used.get()).next_multiple_of(align);
+        // Neither sum overflows: a size is below 2^31, and memory ends far below that.
+        let end = begin + size;
+        if end > self.end.get() {
+            return ptr::null_mut();
+        }
+        self.used.set(end - bottom);
+        begin as *mut u8
+    }
 }
 
 // SAFETY: every allocation begins where the one before it ended, or later, and ends before the question begins.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let begin = (&raw const __heap as usize + self.used.get()).next_multiple_of(layout.align());
-        let end = begin + layout.size();
-        if end > self.end.get() {
-            return ptr::null_mut();
-        }
-        self.used.set(end - &raw const __heap as usize);
-        begin as *mut u8
+        self.take(layout.size(), layout.align())
     }
 
     /// Memory is zero before it is first given out, and is given out once.
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's layout.
-        unsafe { self.alloc(layout) }
+        self.take(layout.size(), layout.align())
     }
 
     unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}

@@ -1,4 +1,6 @@
 //! Calls to the machine: the number in `a7`, arguments in `a0` to `a2`.
+//!
+//! The number is set right before the call, in the same breath: so the machine knows each call before the program runs.
 
 use core::{arch::asm, mem::MaybeUninit};
 
@@ -10,7 +12,14 @@ const KECCAK256: u32 = 1;
 /// Ends the program with this answer; an empty one is a refusal.
 pub fn halt(answer: &[u8]) -> ! {
     // SAFETY: the machine only reads the answer, and does not return.
-    unsafe { asm!("ecall", in("a7") HALT, in("a0") answer.as_ptr(), in("a1") answer.len(), options(noreturn, nostack)) }
+    unsafe {
+        asm!(
+            "li a7, {HALT}", "ecall",
+            HALT = const HALT,
+            in("a0") answer.as_ptr(), in("a1") answer.len(),
+            options(noreturn, nostack),
+        )
+    }
 }
 
 /// Ends the program as a fault, which is a refusal.
@@ -36,5 +45,12 @@ pub fn keccak256(bytes: &[u8]) -> [u8; 32] {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn native_keccak256(bytes: *const u8, length: usize, hash: *mut u8) {
     // SAFETY: as this function's caller promised; the machine touches nothing else.
-    unsafe { asm!("ecall", in("a7") KECCAK256, in("a0") bytes, in("a1") length, in("a2") hash, options(nostack)) }
+    unsafe {
+        asm!(
+            "li a7, {KECCAK256}", "ecall",
+            KECCAK256 = const KECCAK256,
+            in("a0") bytes, in("a1") length, in("a2") hash, out("a7") _,
+            options(nostack),
+        )
+    }
 }

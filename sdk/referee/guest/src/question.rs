@@ -60,7 +60,10 @@ impl Answer {
 
     /// The next seat's payout: at most 96 bits.
     pub fn payout(&mut self, units: u128) {
-        self.write(&units.to_be_bytes()[16 - PAYOUT..]);
+        let digits = units.to_le_bytes();
+        for digit in digits[..PAYOUT].iter().rev() {
+            self.write(slice::from_ref(digit));
+        }
     }
 
     /// Ends the program with this answer.

@@ -1,8 +1,6 @@
 //! Random programs, biased towards what compilers write and towards the edges of the machine.
 
-use matchlock_referee::{
-    machine::{Instruction, MAX_HOT, Op, Parts, Program, Segment, UNIMP, host},
-};
+use matchlock_referee::machine::{Instruction, MAX_HOT, Op, Parts, Program, Segment, UNIMP, host};
 
 use super::dice::Dice;
 
