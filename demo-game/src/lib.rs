@@ -34,6 +34,8 @@ pub mod bots;
 pub mod broadside;
 pub mod connectfour;
 pub mod pig;
+#[cfg(feature = "referee")]
+pub mod refereed;
 pub mod tictactoe;
 
 pub use bots::Strength;

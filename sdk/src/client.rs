@@ -572,8 +572,6 @@ impl Changes {
 
 #[cfg(test)]
 mod tests {
-    use alloy_primitives::Address;
-
     use super::*;
 
     /// Waiting may be a task of its own.
@@ -588,7 +586,8 @@ mod tests {
     #[tokio::test]
     async fn without_tls_a_server_behind_it_is_refused_before_anything_is_sent() {
         let key = crate::sign::Key::random().expect("randomness");
-        let config = ClientConfig::new("wss://127.0.0.1:1/ws", Address::ZERO, key, Vec::new(), MemoryStore::default());
+        let owner = alloy_primitives::Address::ZERO;
+        let config = ClientConfig::new("wss://127.0.0.1:1/ws", owner, key, Vec::new(), MemoryStore::default());
         let Err(error) = Client::connect(config).await else { panic!("nobody is there") };
         assert!(matches!(&error, ClientError::NoTls { url } if url == "wss://127.0.0.1:1/ws"), "{error}");
     }

@@ -28,14 +28,20 @@ pub(crate) fn run(game: &str) -> Result<(), Failure> {
     setup::rules_compiler()?;
     let output = root().join("demo-game/rules");
     create(&output)?;
-    for (name, value) in chosen {
-        compile(name, value, &root(), &target()?.join("rules"), &output)?;
-    }
-    Ok(())
+    Step::cargo(
+        "Compiling rules, and playing matches by them (a minute the first time)",
+        &["run", "--quiet", "--bin", "rules", "--"],
+    )
+    .args(["--manifest".into(), root().join("demo-game/Cargo.toml")])
+    .args(["--folder".into(), target()?.join("rules"), "--output".into(), output])
+    .args(chosen.into_iter().map(|(name, value)| format!("{name}={value}")))
+    .run()
+    .map(drop)
 }
 
 /// Compiles every game in two folders: here, and in a copy of the sources elsewhere, with everything that they need. Programs
-/// that differ by a byte are a failure: a player could not tell whose rules it plays by.
+/// that differ by a byte are a failure: a player could not tell whose rules it plays by. So are committed files of other rules, if the same
+/// compiler made them.
 pub(crate) fn reproduce() -> Result<Done, Failure> {
     setup::rules_compiler()?;
     let (here, elsewhere) = (target()?.join("rules"), target()?.join("rules-elsewhere/deeper"));
@@ -63,9 +69,10 @@ fn compile(name: &str, value: &str, sources: &Path, folder: &Path, output: &Path
     let place = if sources == root() { "" } else { ", from a copy of the sources" };
     let title = format!("Compiling the rules of {name}{place} (a minute the first time)");
     Step::cargo(&title, &["run", "--quiet", "--features", "matchlock-referee/cli", "--bin", "matchlock-rules", "--"])
-        .args(["--game", value, "--manifest"])
+        .args(["--name", name, "--game", value, "--manifest"])
         .args([sources.join("demo-game/Cargo.toml")])
         .args(["--folder".into(), folder.to_owned(), "--output".into(), output.join(format!("{name}.rules"))])
+        .args(["--same-as".into(), root().join(format!("demo-game/rules/{name}.rules"))])
         .run()
 }
 

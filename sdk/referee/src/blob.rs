@@ -58,13 +58,7 @@ impl Blob {
     ///
     /// # Errors
     /// The budget or a name is beyond its limit, or the program has no translation.
-    pub fn new(
-        name: &str,
-        version: u32,
-        toolchain: &str,
-        budget: u32,
-        program: Program,
-    ) -> Result<Blob, BlobError> {
+    pub fn new(name: &str, version: u32, toolchain: &str, budget: u32, program: Program) -> Result<Blob, BlobError> {
         if budget > MAX_BUDGET {
             return Err(BlobError::Budget { budget });
         }

@@ -11,6 +11,7 @@ use matchlock::{
 };
 
 use crate::{
+    blob::MAX_BUDGET,
     emulate::{Emulator, Meter},
     machine::{Parts, Program},
     refereed::{Answer, question},
@@ -106,10 +107,11 @@ pub struct Tuned {
 }
 
 impl Tuned {
-    /// Twice what the dearest move takes, in whole 10,000 gas: random play is not the worst that there is.
+    /// Twice what the dearest move takes, in whole 10,000 gas, and no more than the court grants: random play is not the worst that
+    /// there is.
     pub fn budget(&self) -> u32 {
         const UNIT: u64 = 10_000;
-        u32::try_from((2 * self.worst.gas).next_multiple_of(UNIT)).unwrap_or(u32::MAX)
+        (2 * self.worst.gas).next_multiple_of(UNIT).min(MAX_BUDGET.into()) as u32
     }
 }
 
@@ -126,12 +128,8 @@ pub fn tune(program: &Program, steps: &[Step]) -> Result<Tuned, MeasureError> {
         }
     }
     let most = uses.iter().copied().max().unwrap_or(0).max(1);
-    let weights: [&dyn Fn(usize) -> u64; 4] = [
-        &|_| 1,
-        &|index| uses[index],
-        &|index| u64::from(uses[index] > 0),
-        &|index| 1 + 16 * uses[index] / most,
-    ];
+    let weights: [&dyn Fn(usize) -> u64; 4] =
+        [&|_| 1, &|index| uses[index], &|index| u64::from(uses[index] > 0), &|index| 1 + 16 * uses[index] / most];
     let mut best: Option<Tuned> = None;
     for weight in weights {
         let parts = Parts { hot: hot(program, weight), ..program.parts().clone() };

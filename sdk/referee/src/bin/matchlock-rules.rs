@@ -72,8 +72,7 @@ fn compile(options: &Options) -> Result<(), Box<dyn Error>> {
     let memory = Memory { size: options.memory, stack: options.stack };
     let source = Source { manifest: options.manifest.clone(), game: options.game.clone(), memory };
     let compiled = build(&source, &toolchain, &options.folder)?;
-    let blob =
-        Blob::new(&options.name, options.rules_version, &compiled.toolchain, options.budget, compiled.program)?;
+    let blob = Blob::new(&options.name, options.rules_version, &compiled.toolchain, options.budget, compiled.program)?;
     if let Some(path) = &options.same_as {
         let earlier = Blob::decode(&read(path)?)?;
         if earlier.toolchain() == blob.toolchain() && without_hot(&earlier) != without_hot(&blob) {
