@@ -34,3 +34,10 @@ pub fn games(fee: BasisPoints) -> Result<Vec<Arc<dyn Rules>>, BlobError> {
     };
     crate::games(fee).into_iter().map(decided).collect()
 }
+
+/// Every demo game in both forms, for tools that are shown a match of either.
+pub fn known(fee: BasisPoints) -> Vec<Arc<dyn Rules>> {
+    let mut all = crate::games(fee);
+    all.extend(games(fee).unwrap_or_default());
+    all
+}

@@ -194,7 +194,7 @@ fn fee(points: Option<u16>) -> Result<BasisPoints, String> {
 
 #[cfg(feature = "demo-games")]
 fn games(fee: BasisPoints) -> Result<Vec<std::sync::Arc<dyn Rules>>, Box<dyn std::error::Error>> {
-    Ok(matchlock_demo::games(fee))
+    Ok(matchlock_demo::refereed::games(fee)?)
 }
 
 #[cfg(not(feature = "demo-games"))]

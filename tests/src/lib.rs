@@ -12,4 +12,5 @@ pub mod scene;
 pub mod sim;
 pub mod table;
 pub mod tap;
+pub mod trying;
 pub mod world;

@@ -112,7 +112,7 @@ pub async fn play(options: &Options) -> Result<Account, Failure> {
         pool: Amount::new(stake.units() * 4 * u128::from(options.players) + bankroll.units())?,
         tune: None,
         arbiters: (Vec::new(), 1),
-        refereed: false,
+        refereed: true,
     })
     .await?;
     let rules = world.game(&options.game)?;

@@ -172,6 +172,22 @@ impl Table {
         transcript
     }
 
+    /// Its transcript up to a turn whose author signs another board than its move makes.
+    ///
+    /// # Panics
+    /// If the match has not come so far, or this is its first turn.
+    pub fn with_false_board(&self, turn: usize) -> Transcript {
+        let channel = &self.channels[0];
+        let mut transcript = channel.transcript().expect("an open match");
+        transcript.turns.truncate(turn);
+        let [.., before, last] = &mut transcript.turns[..] else { panic!("no turn before {turn}") };
+        let author = before.state.mover();
+        last.state.board = keccak256(last.state.board);
+        let digest = transcript.domain.digest(last.state.hash(channel.id()).0);
+        last.signature = self.keys[author.expect("it goes on").index()].sign(digest).expect("signs");
+        transcript
+    }
+
     /// Every seat's signature on the newest state, then the operator's.
     pub fn conclusion(&self) -> Vec<Signature> {
         let channel = &self.channels[0];

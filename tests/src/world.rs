@@ -214,7 +214,7 @@ impl World {
     /// # Errors
     /// Whatever does not start, in its own words.
     pub async fn start(plan: Plan) -> Result<World, Failure> {
-        let games = if plan.refereed { refereed::all(plan.fee) } else { matchlock_demo::games(plan.fee) };
+        let games = if plan.refereed { refereed::games(plan.fee) } else { matchlock_demo::games(plan.fee) };
         let mut config = Config::new(plan.data.join("server"));
         config.settings = Settings::default();
         config.settings.settle_age = plan.settle_age;

@@ -13,8 +13,6 @@ import {IReferee} from "./IReferee.sol";
 contract Referee is IReferee {
     /// @notice The code is not the one that the terms name.
     error WrongCode();
-    /// @notice Code, position and action have more than `limit` bytes together: nobody can judge this move here.
-    error TooLarge(uint256 limit);
     /// @notice Send the call with at least `needed` gas left at this point: the rules have a right to their budget.
     error TooLittleGas(uint256 needed);
     /// @notice Only this contract calls `run`.
@@ -45,7 +43,6 @@ contract Referee is IReferee {
         bytes calldata action
     ) external returns (bool legal, bytes32 board, uint8 mover, uint96[] memory payouts) {
         uint256 size = code.length + 3 + position.length + action.length;
-        if (size > MAX_INIT_CODE || position.length > type(uint16).max) revert TooLarge(MAX_INIT_CODE);
         bytes4 selector = this.run.selector;
         uint256 question;
         bytes32 hash;
@@ -64,6 +61,8 @@ contract Referee is IReferee {
             mstore(0x40, and(add(add(question, size), 35), not(31)))
         }
         if (hash != rules) revert WrongCode();
+        // An error would leave a move that no frame can run without a judge, for whoever signs one that is long enough.
+        if (size > MAX_INIT_CODE || position.length > type(uint16).max) return (false, 0, 0, payouts);
 
         // Of what a frame has left when it calls or creates, 63/64 go along (EIP-150). The cap is the same for the same question, so
         // that whoever calls with however much gas gets the same verdict.

@@ -6,18 +6,19 @@ use core::ops::RangeInclusive;
 use matchlock::{
     chance::Link,
     describe::Tree,
-    game::{Amount, BasisPoints, Seat},
-    rules::{Action, Placed, Rules, RulesError, RulesId},
+    game::{Amount, BasisPoints, MAX_SEATS, Seat},
+    rules::{Action, MAX_POSITION, OnChain, Placed, Rules, RulesError, RulesId},
 };
 
 use crate::{
     blob::Blob,
     emulate::{Emulator, Run, Trap},
+    translate::MAX_INIT_CODE,
 };
 
-/// What a program is asked: `seat (1 byte) ‖ length of the position (2 bytes, big-endian) ‖ position ‖ action`.
+/// What a program is asked (M10): `seat (1 byte) ‖ length of the position (2 bytes, big-endian) ‖ position ‖ action`.
 ///
-/// `None` for a position that no length of two bytes describes.
+/// `None` for a position that no length of two bytes describes: no program is asked, and the move is illegal.
 pub fn question(position: &[u8], seat: Seat, action: &[u8]) -> Option<Vec<u8>> {
     let length = u16::try_from(position.len()).ok()?.to_be_bytes();
     Some([&[seat.0][..], &length, position, action].concat())
@@ -39,10 +40,13 @@ impl Answer {
     /// Bytes of one payout.
     const PAYOUT: usize = 12;
 
-    /// What the bytes say; `None` for what is no answer, which means "illegal".
+    /// What the bytes say; `None` for what is no answer, which means "illegal". As `Referee.sol` reads them.
     pub fn decode(output: &[u8]) -> Option<Answer> {
         let [mover, count, rest @ ..] = output else { return None };
         let (payouts, position) = rest.split_at_checked(usize::from(*count) * Self::PAYOUT)?;
+        if usize::from(*count) > MAX_SEATS || position.len() > MAX_POSITION {
+            return None;
+        }
         let payout = |bytes: &[u8]| {
             let units = bytes.iter().fold(0u128, |units, byte| units << 8 | u128::from(*byte));
             Amount::new(units).expect("96 bits are an amount")
@@ -78,12 +82,13 @@ impl Refereed {
         &self.blob
     }
 
-    /// Runs one move as the court would, and says what it costs.
+    /// Runs one move as the court would, and says what it costs. What does not fit behind the code is illegal there too.
     pub fn run(&self, position: &[u8], seat: Seat, action: &[u8]) -> Run {
         let budget = self.blob.budget().into();
-        match question(position, seat, action) {
+        let fits = |input: &Vec<u8>| self.blob.translation().code.len() + input.len() <= MAX_INIT_CODE;
+        match question(position, seat, action).filter(fits) {
             Some(input) => self.emulator.run(&input, budget),
-            None => Run { result: Err(Trap::Input { length: position.len() }), gas: 0 },
+            None => Run { result: Err(Trap::Input { length: position.len() + action.len() }), gas: 0 },
         }
     }
 
@@ -161,6 +166,11 @@ impl Rules for Refereed {
 
     fn fee(&self) -> BasisPoints {
         self.native.fee()
+    }
+
+    fn on_chain(&self) -> Option<OnChain<'_>> {
+        let budget = self.blob.budget().into();
+        Some(OnChain { hash: self.blob.hash(), budget, code: &self.blob.translation().code })
     }
 
     fn start(&self, stakes: &[Amount], anchors: &[Link]) -> Result<Placed, RulesError> {

@@ -81,7 +81,6 @@ mod interface {
             error WrongBond(uint256 expected);
             error NoBond();
             error WrongCode();
-            error TooLarge(uint256 limit);
             error NotItself();
         }
     }
@@ -242,7 +241,6 @@ fn explain_court(error: &CourtError) -> String {
         }
         E::InVerdict(_) => "no docket changes while a referee is asked".into(),
         E::WrongCode(_) => "the code is not that of the rules that the terms name".into(),
-        E::TooLarge(e) => format!("the rules, the position and the move have more than {} bytes together", e.limit),
         E::NotItself(_) => "only the referee runs code".into(),
         E::WrongBond(e) => format!("the call must bring a bond of exactly {}", e.expected),
         E::NoBond(_) => "there is no bond to claim".into(),

@@ -228,8 +228,8 @@ impl Play {
         // A referee that is not given the gas that the terms promise it (R7.8).
         if refereed && self.dice.below(3) == 0 {
             attempt.gas = match bout.code.is_empty() || bout.terms.budget >= 1_000_000 {
-                true => 300_000 + u64::from(self.dice.below(700_000)),
-                // Hardly more than the calldata's floor (EIP-7623), which leaves less than the referee needs beside the budget.
+                true => floor(&attempt.data).max(300_000) + u64::from(self.dice.below(700_000)),
+                // Hardly more than the calldata's floor (EIP-7623).
                 false => floor(&attempt.data) + u64::from(self.dice.below(15_000)),
             };
         }

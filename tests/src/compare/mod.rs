@@ -273,8 +273,8 @@ impl Play {
             (_, Sent::Reverted(_)) if *gas < ALL_GAS => "starved".to_owned(),
             // The court counts from the docket's turn to the one shown: with a forged docket, until the gas is gone.
             (Err(refusal), Sent::Reverted(None)) if named(refusal).starts_with("OtherDocket") => "starved".to_owned(),
-            // With less than a referee's budget at hand there is no verdict, right or wrong (R7.8).
-            (_, Sent::Done(seen)) if *gas < ALL_GAS => {
+            // Enough for a verdict is enough for the right one (R7.8).
+            (Err(_), Sent::Done(seen)) if *gas < ALL_GAS => {
                 return Err(differ("the answer", "TooLittleGas".to_owned(), told(seen)).into());
             }
             (Ok(Applied { logs }), Sent::Done(seen)) => {

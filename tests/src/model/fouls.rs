@@ -188,9 +188,10 @@ impl Model {
     pub(super) fn judged(&self, question: &Referee::judgeCall) -> Result<Option<Judgement>, Revert> {
         let Referee::judgeCall { rules, code, position, seat, action, .. } = question;
         let size = code.len() + QUESTION_HEAD + position.len() + action.len();
-        let too_large = CourtRefusal::TooLarge { limit: U256::from(MAX_INIT_CODE) };
-        require(size <= MAX_INIT_CODE && position.len() <= usize::from(u16::MAX), too_large)?;
         require(keccak256(code) == *rules, CourtRefusal::WrongCode {})?;
+        if size > MAX_INIT_CODE || position.len() > usize::from(u16::MAX) {
+            return Ok(None);
+        }
         Ok(self.config.rules.get(rules).and_then(|rules| rules.judge(position, *seat, action)))
     }
 

@@ -34,6 +34,9 @@ fn against(plan: &mut Plan, conduct: fn(u32) -> Conduct) {
     plan.players[1] = conduct(1 + (plan.seed % 8) as u32);
 }
 
+/// Each has its program for the chain.
+const GAMES: [&str; 4] = ["tictactoe", "connectfour", "broadside", "pig"];
+
 fn gone(plan: &mut Plan) {
     plan.operation = Operation::Gone { at: 12 + plan.seed % 40 };
 }
@@ -85,6 +88,7 @@ pub const SCENARIOS: &[Scenario] = &[
         set: |plan| {
             against(plan, |turn| Conduct::Cheats { turn });
             (plan.refereed, plan.arbiters) = (true, vec![Arbitration::Silent; 3]);
+            plan.game = GAMES[(plan.seed / 8) as usize % GAMES.len()];
         },
         happens: &["chain: Closed", "chain: Finalized"],
     },

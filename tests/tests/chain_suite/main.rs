@@ -10,6 +10,7 @@ mod viem;
 mod blocks;
 mod calls;
 mod develop;
+mod referee;
 mod refusals;
 mod transactions;
 

@@ -26,7 +26,7 @@ pub(crate) type NodeError = RpcError<TransportErrorKind>;
 
 /// A fresh node with the ten development accounts; it ends with the value.
 pub(crate) struct Node {
-    url: String,
+    pub(crate) url: String,
     /// The embedded chain runs on the test's runtime, and ends with it.
     _anvil: Option<Anvil>,
 }
