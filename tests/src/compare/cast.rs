@@ -74,8 +74,11 @@ pub(super) fn brought() -> Arc<dyn Rules> {
     refereed::tictactoe(fee())
 }
 
-/// Gas that the code of `brought` takes at most, with little to spare: whoever gives a referee less than it needs has a chance to starve it.
-const SCARCE: u64 = 60_000;
+/// Gas that the code of `brought` takes at most, with little to spare: whoever gives a referee less than it needs has a chance to
+/// starve it. What is built has twice the gas of its dearest move.
+fn scarce() -> u64 {
+    brought().on_chain().expect("rules with code").budget * 3 / 5
+}
 
 /// Code that runs this one, and returns what it answers instead of reverting with it: a contract is no answer (R7.8).
 fn returning(code: &[u8]) -> Vec<u8> {
@@ -144,7 +147,7 @@ impl Cast {
             stakes,
             rules: RulesId(dice.bytes().into()),
             budget: if refereed {
-                let usual = if is_brought { SCARCE } else { 1_000_000 };
+                let usual = if is_brought { scarce() } else { 1_000_000 };
                 *dice.pick(&[usual, usual, 1_000_000, 10_000_001])
             } else {
                 0
