@@ -4,6 +4,7 @@ pub mod cpu;
 pub mod gas;
 pub mod load;
 pub mod moves;
+pub mod referee;
 mod relay;
 
 use serde::Serialize;

@@ -7,7 +7,7 @@ use alloy_sol_types::SolCall;
 use matchlock::{
     abi::{Court, Trial},
     chain::{ArenaChain, BlockId, Call, CourtError, HttpProvider, LocalWallet, Provider, Revert},
-    dispute::{Case, Docket, Replay},
+    dispute::{Case, Docket, Phase, Replay},
     rules::Rules,
     sign::Signer,
 };
@@ -44,6 +44,20 @@ impl Trying {
     /// # Errors
     /// The chain does not work, or the match is too short.
     pub async fn of(rpc: &str, rules: &Arc<dyn Rules>, turn: usize, top: Top) -> Result<Trying, Failure> {
+        Trying::of_match(rpc, rules, 1, turn, top).await
+    }
+
+    /// The same, of the match that bots play with this seed.
+    ///
+    /// # Errors
+    /// The chain does not work, or the match is too short.
+    pub async fn of_match(
+        rpc: &str,
+        rules: &Arc<dyn Rules>,
+        seed: u64,
+        turn: usize,
+        top: Top,
+    ) -> Result<Trying, Failure> {
         let operator = key("operator", 0);
         let node = HttpProvider::new(rpc)?;
         node.request("anvil_setBalance", json!([operator.address(), U256::from(10u128.pow(24))])).await?;
@@ -58,7 +72,7 @@ impl Trying {
             (terms.referee, terms.budget, terms.open_by, terms.expiry) = (trial.referee, trial.budget, far, far);
         }
         let mut table = Table::of(proposals, rules);
-        table.play_out(1);
+        table.play_out(seed);
         let transcript = match top {
             Top::Foul => table.with_foul(turn),
             Top::FalseBoard => table.with_false_board(turn),
@@ -120,6 +134,23 @@ impl Trying {
         let docket = self.docket().await?;
         rpc.0.request("evm_revert", json!([before])).await?;
         Ok(Some(docket))
+    }
+
+    /// What a contest that closes the case takes, in gas.
+    ///
+    /// # Errors
+    /// The court finds the top legal.
+    pub async fn close(&self, call: &Court::contestCall) -> Result<u64, Failure> {
+        const ALL: u64 = 16_777_216; // EIP-7825
+        let (rpc, data) = (self.arena.rpc(), Bytes::from(call.abi_encode()));
+        let (from, to) = (key("operator", 0).address(), self.arena.info().court);
+        let sent = json!([{ "from": from, "to": to, "data": data, "gas": U256::from(ALL) }]);
+        let hash = serde_json::from_value(rpc.0.request("eth_sendTransaction", sent).await?)?;
+        let receipt = rpc.mined(hash, Duration::from_secs(60)).await?.ok_or("it was never mined")?;
+        match self.docket().await?.phase() {
+            Phase::Closed => Ok(receipt.gas_used.to()),
+            phase => Err(format!("{phase:?} after a contest").into()),
+        }
     }
 
     /// Why the court refuses it, with all the gas that there is.

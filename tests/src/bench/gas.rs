@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::{SolCall, SolEvent};
 use matchlock::{
-    abi::{Arena, Court, Exit, Statement, Trial, Withdrawal},
+    abi::{Arena, Court, Exit, Statement, Withdrawal},
     account::SettledSet,
     chain::{ArenaChain, HttpProvider, LocalWallet, Provider, Receipt, SignedWithdrawal},
     dispute::{Case, Phase, Replay},
@@ -20,7 +20,7 @@ use serde_json::json;
 
 use super::Row;
 use crate::{
-    refereed::{self, Artifact},
+    refereed::Artifact,
     scene::travel_to,
     table::{OWNER, Table, key},
     world::{Failure, Wallet, arena_config, dev_key, send},
@@ -190,27 +190,22 @@ impl Bench {
         Ok(())
     }
 
-    /// A mark on a cell that is taken, named as illegal: before a contract for this game alone, and with the rules brought along.
+    /// A mark on a cell that is taken, named as illegal before a contract for this game alone.
     async fn contest(&self, rows: &mut Vec<Row>, rules: &Arc<dyn Rules>) -> Result<(), Failure> {
         let deployed = self.send(None, &Artifact::tictactoe().bytecode).await?;
         let alone = deployed.contract_address.ok_or("no referee")?;
-        let gas = self.contested(rules, (alone, REFEREE_GAS)).await?;
+        let gas = self.contested(rules, alone).await?;
         rows.push(Row::against("gas.contest", gas, "gas", 150_000.0));
-        for rules in refereed::games(rules.fee()) {
-            let trial = Trial::of(&*rules, self.arena.info().referee);
-            let gas = self.contested(&rules, (trial.referee, trial.budget)).await?;
-            rows.push(Row::against(&format!("referee.gas.{}", rules.name()), gas, "gas", 300_000.0));
-        }
         Ok(())
     }
 
     /// Gas of a contest of a mark on a cell that is taken.
-    async fn contested(&self, rules: &Arc<dyn Rules>, (referee, budget): (Address, u64)) -> Result<f64, Failure> {
+    async fn contested(&self, rules: &Arc<dyn Rules>, referee: Address) -> Result<f64, Failure> {
         let far = self.arena.rpc().head().await?.timestamp.to::<u64>() + 1_000_000;
         let mut proposals = Table::proposals(self.arena.domain(), rules, 2, 502, 3);
         for proposal in &mut proposals {
             let terms = &mut proposal.terms;
-            (terms.referee, terms.budget, terms.open_by, terms.expiry) = (referee, budget, far, far);
+            (terms.referee, terms.budget, terms.open_by, terms.expiry) = (referee, REFEREE_GAS, far, far);
         }
         let mut table = Table::of(proposals, rules);
         table.play_out(1);
@@ -227,7 +222,7 @@ impl Bench {
             terms: terms.into(),
             docket: (&docket).into(),
             trail: vec![(&parent.state).into(), (&illegal.state).into()],
-            code: rules.on_chain().map(|on_chain| on_chain.code.to_vec()).unwrap_or_default().into(),
+            code: Bytes::new(),
             position: replay.position().to_vec().into(),
             action: illegal.action.clone().into(),
         };

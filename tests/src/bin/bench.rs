@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use matchlock::game::BasisPoints;
-use matchlock_tests::bench::{Row, cpu, gas, load, moves};
+use matchlock_tests::bench::{Row, cpu, gas, load, moves, referee};
 
 /// Measures Matchlock.
 #[derive(Parser)]
@@ -44,6 +44,10 @@ async fn main() {
     };
     if wanted("gas") {
         let rows = gas::rows(game("tictactoe")).await.unwrap_or_else(|error| fail("gas", &error));
+        rows.into_iter().filter(|row| wanted(&row.name)).for_each(print);
+    }
+    if wanted("referee") {
+        let rows = referee::rows().await.unwrap_or_else(|error| fail("referee", &error));
         rows.into_iter().filter(|row| wanted(&row.name)).for_each(print);
     }
     let mut move_cpu = 0.0;
