@@ -26,17 +26,12 @@ pub(crate) fn run(game: &str) -> Result<(), Failure> {
         return Err(Failure::Missing(format!("There is no such game. There are {names}, and `all`.")));
     }
     setup::rules_compiler()?;
-    let output = root().join("demo-game/rules");
+    let output = committed();
     create(&output)?;
-    Step::cargo(
-        "Compiling rules, and playing matches by them (a minute the first time)",
-        &["run", "--quiet", "--bin", "rules", "--"],
-    )
-    .args(["--manifest".into(), root().join("demo-game/Cargo.toml")])
-    .args(["--folder".into(), target()?.join("rules"), "--output".into(), output])
-    .args(chosen.into_iter().map(|(name, value)| format!("{name}={value}")))
-    .run()
-    .map(drop)
+    let title = "Compiling rules, and playing matches by them (a minute the first time)";
+    // By itself: the whole workspace cannot be built without the files that this makes.
+    let program = ["run", "--quiet", "--package", "matchlock-demo", "--features", "rules", "--bin", "rules", "--"];
+    compile(title, &program, &chosen, &root(), &target()?.join("rules"), &output).run().map(drop)
 }
 
 /// Compiles every game in two folders: here, and in a copy of the sources elsewhere, with everything that they need. Programs
@@ -49,10 +44,15 @@ pub(crate) fn reproduce() -> Result<Done, Failure> {
     copy_sources(&root(), &copy)?;
     let outputs = [here.join("programs"), elsewhere.join("programs")];
     outputs.iter().try_for_each(|output| create(output))?;
-    let mut done = None;
-    for (name, value) in GAMES {
-        compile(name, value, &root(), &here, &outputs[0])?;
-        let again = compile(name, value, &copy, &elsewhere.join("rules"), &outputs[1])?;
+    // As the tests select what is built, so that little is compiled for this alone.
+    let program = ["run", "--quiet", "--features", "matchlock-demo/rules", "--bin", "rules", "--"];
+    let same_as = ["--same-as".into(), committed()];
+    let title = "Compiling the demo games' rules (a minute the first time)";
+    compile(title, &program, &GAMES, &root(), &here, &outputs[0]).args(&same_as).run()?;
+    let title = "Compiling them again, from a copy of the sources (a minute the first time)";
+    let rules = elsewhere.join("rules");
+    let done = compile(title, &program, &GAMES, &copy, &rules, &outputs[1]).args(&same_as).run()?;
+    for (name, _) in GAMES {
         let [one, other] = outputs.each_ref().map(|output| output.join(format!("{name}.rules")));
         if read(&one)? != read(&other)? {
             let (one, other) = (one.display(), other.display());
@@ -60,20 +60,28 @@ pub(crate) fn reproduce() -> Result<Done, Failure> {
                 "The rules of {name} depend on where they are built: {one}, {other}"
             )));
         }
-        done = Some(again);
     }
-    done.ok_or_else(|| Failure::Missing("There is no game.".into()))
+    Ok(done)
 }
 
-fn compile(name: &str, value: &str, sources: &Path, folder: &Path, output: &Path) -> Result<Done, Failure> {
-    let place = if sources == root() { "" } else { ", from a copy of the sources" };
-    let title = format!("Compiling the rules of {name}{place} (a minute the first time)");
-    Step::cargo(&title, &["run", "--quiet", "--features", "matchlock-referee/cli", "--bin", "matchlock-rules", "--"])
-        .args(["--name", name, "--game", value, "--manifest"])
-        .args([sources.join("demo-game/Cargo.toml")])
-        .args(["--folder".into(), folder.to_owned(), "--output".into(), output.join(format!("{name}.rules"))])
-        .args(["--same-as".into(), root().join(format!("demo-game/rules/{name}.rules"))])
-        .run()
+/// The program `rules` on these sources, with what is in between in `folder`.
+fn compile(
+    title: &str,
+    program: &[&str],
+    games: &[(&str, &str)],
+    sources: &Path,
+    folder: &Path,
+    output: &Path,
+) -> Step {
+    Step::cargo(title, program)
+        .args(["--manifest".as_ref(), sources.join("demo-game/Cargo.toml").as_path()])
+        .args(["--folder".as_ref(), folder, "--output".as_ref(), output])
+        .args(games.iter().map(|(name, value)| format!("{name}={value}")))
+}
+
+/// The folder of the files that are committed.
+fn committed() -> PathBuf {
+    root().join("demo-game/rules")
 }
 
 /// The folder for everything that is built.

@@ -1,6 +1,6 @@
 //! What a player keeps to itself: where its ships lie, and the salt that hides it.
 
-use alloc::vec::Vec;
+use alloc::{vec, vec::Vec};
 
 use matchlock::{
     hidden::{Commitment, Secret},
@@ -9,7 +9,7 @@ use matchlock::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    grid::{Cell, Cells, Placement, Ship},
+    grid::{CELLS, Cell, Cells, Placement, Ship},
     rules::{Board, Move, Stage},
 };
 
@@ -95,7 +95,13 @@ impl Fleet {
 
     /// The cells as committed to.
     pub fn secret(&self) -> Secret<Option<Ship>> {
-        Secret::new(Cell::all().map(|cell| self.at(cell)).collect(), self.0.salt.into())
+        let mut cells = vec![None; usize::from(CELLS)];
+        for (ship, placement) in self.ships() {
+            for cell in placement.line(ship).into_iter().flatten() {
+                cells[usize::from(cell.0)] = Some(ship);
+            }
+        }
+        Secret::new(cells, self.0.salt.into())
     }
 
     /// What goes into the board.
@@ -173,6 +179,15 @@ mod tests {
         assert_eq!(postcard::from_bytes(&bytes), Ok(fleet));
         let illegal = postcard::to_allocvec(&Deployment { ships: rows([0; 5]), salt: [0; 32] }).unwrap();
         assert!(postcard::from_bytes::<Fleet>(&illegal).is_err());
+    }
+
+    #[test]
+    fn the_secret_is_what_lies_on_each_cell() {
+        for seed in 0..50 {
+            let fleet = Fleet::random(&mut Dice::new(seed));
+            let cells: Vec<_> = Cell::all().map(|cell| fleet.at(cell)).collect();
+            assert_eq!(fleet.secret().cells(), cells, "seed {seed}");
+        }
     }
 
     #[test]

@@ -59,6 +59,15 @@ pub struct Cells(u128);
 impl Cells {
     /// No cell.
     pub const NONE: Cells = Cells(0);
+    /// Every cell.
+    pub const ALL: Cells = Cells((1 << CELLS) - 1);
+
+    /// The left column: the bit of every row's first cell.
+    const LEFT: Cells = Cells(Cells::ALL.0 / ((1 << SIDE) - 1));
+    /// The right column.
+    const RIGHT: Cells = Cells(Cells::LEFT.0 << (SIDE - 1));
+    /// The lowest row.
+    const BOTTOM: Cells = Cells(Cells::ALL.0 - (Cells::ALL.0 >> SIDE));
 
     /// Whether the cell is in it.
     pub fn contains(self, cell: Cell) -> bool {
@@ -77,6 +86,12 @@ impl Cells {
         Cells(self.0 | other.0)
     }
 
+    /// The cells that are in both.
+    #[must_use]
+    pub fn intersection(self, other: Cells) -> Cells {
+        Cells(self.0 & other.0)
+    }
+
     /// The cells of this that are not in the other.
     #[must_use]
     pub fn without(self, other: Cells) -> Cells {
@@ -91,6 +106,26 @@ impl Cells {
     /// Whether every cell of the other is in this.
     pub fn covers(self, other: Cells) -> bool {
         other.0 & !self.0 == 0
+    }
+
+    /// The bows from which `length` cells, to the right or downwards, meet one of these.
+    #[must_use]
+    pub fn met_from(self, length: u8, down: bool) -> Cells {
+        let mut step = self.intersection(Cells::ALL);
+        let mut bows = step;
+        for _ in 1..length {
+            // No row goes on in the one above it.
+            step = Cells(if down { step.0 >> SIDE } else { step.without(Cells::LEFT).0 >> 1 });
+            bows = bows.union(step);
+        }
+        bows
+    }
+
+    /// The bows from which `length` cells, at least 2, to the right or downwards, stay on the grid.
+    #[must_use]
+    pub fn with_room_for(length: u8, down: bool) -> Cells {
+        let edge = if down { Cells::BOTTOM } else { Cells::RIGHT };
+        Cells::ALL.without(edge.met_from(length - 1, down))
     }
 
     /// How many cells.
@@ -113,9 +148,13 @@ impl Cells {
         })
     }
 
-    /// What is off the grid is no bit, so that a stranger's bytes cannot overflow a shift.
+    /// What is off the grid is no bit. It is found by its byte, for the chain's processor shifts by 32 bits and no further.
     fn one(cell: Cell) -> Cells {
-        Cells(if cell.on_grid() { 1 << cell.0 } else { 0 })
+        let mut bytes = [0; 16];
+        if cell.on_grid() {
+            bytes[usize::from(cell.0 / 8)] = 1 << (cell.0 % 8);
+        }
+        Cells(u128::from_le_bytes(bytes))
     }
 }
 
@@ -191,10 +230,15 @@ pub struct Placement {
 impl Placement {
     /// The cells that `ship` covers here; `None` if it does not fit on the grid.
     pub fn cells(self, ship: Ship) -> Option<Cells> {
+        self.line(ship).map(Iterator::collect)
+    }
+
+    /// The same, one by one from the bow.
+    pub fn line(self, ship: Ship) -> Option<impl Iterator<Item = Cell>> {
         let along = if self.down { self.bow.row() } else { self.bow.column() };
         let fits = self.bow.on_grid() && along + ship.length() <= SIDE;
         let step = if self.down { SIDE } else { 1 };
-        fits.then(|| (0..ship.length()).map(|i| Cell(self.bow.0 + i * step)).collect())
+        fits.then(|| (0..ship.length()).map(move |i| Cell(self.bow.0 + i * step)))
     }
 }
 
@@ -221,6 +265,22 @@ mod tests {
         assert_eq!(at(9, 7, true), Some(Cells::from_iter([Cell(79), Cell(89), Cell(99)])));
         assert_eq!(at(0, 8, true), None);
         assert_eq!(Placement { bow: Cell(255), down: true }.cells(Ship::Destroyer), None);
+    }
+
+    #[test]
+    fn bows_are_where_a_line_meets_a_cell_and_where_it_fits() {
+        let set = Cells::from_iter([0, 9, 10, 47, 90, 99].map(Cell));
+        for (ship, down) in Ship::ALL.into_iter().flat_map(|ship| [(ship, false), (ship, true)]) {
+            let met = set.met_from(ship.length(), down);
+            let room = Cells::with_room_for(ship.length(), down);
+            for bow in Cell::all() {
+                let cells = Placement { bow, down }.cells(ship);
+                assert_eq!(room.contains(bow), cells.is_some(), "{ship} at {bow}, down: {down}");
+                if let Some(cells) = cells {
+                    assert_eq!(met.contains(bow), cells.meets(set), "{ship} at {bow}, down: {down}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -233,7 +233,8 @@ impl Board {
             Some(ship) => water.hits.push(Hit { cell: shot, ship }),
             None => water.misses = water.misses.with(shot),
         }
-        match Ship::ALL.into_iter().find(|ship| water.berths(*ship).next().is_none()) {
+        let opened = water.opened();
+        match Ship::ALL.into_iter().find(|ship| !water.has_berth(*ship, opened)) {
             Some(ship) => Err(Illegal::NoRoom(ship)),
             None => Ok(()),
         }
@@ -288,6 +289,20 @@ impl Water {
             .filter_map(move |placement| placement.cells(ship))
             .filter(move |cells| cells.covers(hits) && !cells.meets(blocked))
     }
+
+    /// Whether there is one of them, without trying: all bows at once.
+    fn has_berth(&self, ship: Ship, opened: Cells) -> bool {
+        let hits = self.hits_of(ship);
+        let blocked = opened.without(hits);
+        let length = ship.length();
+        // So that no water costs more than another.
+        let fits = hits.len() <= usize::from(length);
+        fits && [false, true].into_iter().any(|down| {
+            let free = Cells::with_room_for(length, down).without(blocked.met_from(length, down));
+            let reaches = |bows: Cells, hit| bows.intersection(Cells::NONE.with(hit).met_from(length, down));
+            !hits.iter().fold(free, reaches).is_empty()
+        })
+    }
 }
 
 impl fmt::Display for Stage {
@@ -299,5 +314,43 @@ impl fmt::Display for Stage {
             Stage::Prove => f.write_str("proof of the fleet"),
             Stage::Over => f.write_str("nothing more"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use matchlock::local::Dice;
+
+    use super::*;
+
+    #[test]
+    fn there_is_a_berth_exactly_where_trying_finds_one() {
+        let mut found = [0; 2];
+        for seed in 0..2_000 {
+            let mut dice = Dice::new(seed);
+            let shots = dice.below(100);
+            let misses = (0..shots).map(|_| Cell(dice.below(256) as u8)).collect();
+            // Some hits lie where a ship can, some anywhere.
+            let ship = *dice.pick(&Ship::ALL);
+            let near = dice.below(u32::from(CELLS)) as u8;
+            let hits = (0..dice.below(6)).map(|i| {
+                let cell = if dice.below(4) > 0 { near + i as u8 } else { dice.below(256) as u8 };
+                Hit { cell: Cell(cell), ship: if dice.below(6) > 0 { ship } else { *dice.pick(&Ship::ALL) } }
+            });
+            let hits: Vec<_> = hits.collect();
+            let mut water = Water { commitment: None, misses, hits };
+            // A stranger's bytes may have bits beyond the water.
+            if dice.below(4) == 0 {
+                let bits = u128::from_le_bytes(dice.bytes()[..16].try_into().unwrap());
+                let bytes = postcard::to_allocvec(&(bits << 100)).unwrap();
+                water.misses = water.misses.union(postcard::from_bytes(&bytes).unwrap());
+            }
+            for ship in Ship::ALL {
+                let told = water.has_berth(ship, water.opened());
+                assert_eq!(told, water.berths(ship).next().is_some(), "seed {seed}: {ship}, {water:?}");
+                found[usize::from(told)] += 1;
+            }
+        }
+        assert!(found.iter().all(|found| *found > 500), "{found:?}");
     }
 }
