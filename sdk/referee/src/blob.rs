@@ -6,7 +6,8 @@ use alloy_primitives::{B256, keccak256};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    machine::{Parts, Program, ProgramError, Segment},
+    emulate::Meter,
+    machine::{Op, Parts, Program, ProgramError, Segment},
     translate::{TranslateError, Translation, translate},
 };
 
@@ -19,6 +20,12 @@ pub const TRANSLATOR: u32 = 1;
 pub const MAX_BLOB: usize = 256 * 1024;
 /// Most gas that a move may take (R7.8): what the court promises a referee at most.
 pub const MAX_BUDGET: u32 = 10_000_000;
+/// Most instructions that a block may have beside [`PER_GAS`] for each gas that it takes: constants and values that nobody reads are
+/// translated to nothing, which costs nothing in the EVM, but takes time in every client that emulates it. A budget buys at most 180
+/// million instructions like this, about half a second.
+const IDLE: u64 = 16;
+/// Instructions for each gas of a block, at most; of what compilers write, one takes about 16 gas.
+const PER_GAS: u64 = 2;
 /// Longest name of a game or toolchain, in bytes.
 const MAX_NAME: usize = 128;
 
@@ -66,6 +73,9 @@ impl Blob {
             return Err(BlobError::Name);
         }
         let translation = translate(&program, budget)?;
+        if let Some(index) = idle(&program, &translation.meter) {
+            return Err(BlobError::Idle { index });
+        }
         let hash = keccak256(&translation.code);
         Ok(Blob { name: name.into(), version, toolchain: toolchain.into(), budget, hash, program, translation })
     }
@@ -160,6 +170,25 @@ impl Blob {
     }
 }
 
+/// The first instruction of a block that has too many for what it costs.
+fn idle(program: &Program, meter: &Meter) -> Option<usize> {
+    let (mut block, mut most, mut count) = (0, u64::MAX, 0);
+    for (index, instruction) in program.instructions().iter().enumerate() {
+        // What costs nothing belongs to what is before it, unless that jumps away.
+        if meter.blocks[index] > 0 {
+            (block, most, count) = (index, IDLE + PER_GAS * u64::from(meter.blocks[index]), 0);
+        }
+        count += 1;
+        if count > most {
+            return Some(block);
+        }
+        if matches!(instruction.op, Op::Jal | Op::Jalr | Op::Illegal) {
+            most = u64::MAX;
+        }
+    }
+    None
+}
+
 /// Bytes that are no rules, or rules beyond a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -196,6 +225,14 @@ pub enum BlobError {
         /// In gas.
         budget: u32,
     },
+    /// An emulator would be busy with it for longer than the budget allows for.
+    #[error(
+        "the block at instruction {index} has more than {IDLE} instructions that cost nothing, and {PER_GAS} for each gas"
+    )]
+    Idle {
+        /// Its first instruction.
+        index: usize,
+    },
     /// None, or too long.
     #[error("a game's name has 1 to {MAX_NAME} bytes, a toolchain's at most as many")]
     Name,
@@ -210,7 +247,7 @@ pub enum BlobError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::{Instruction, Op};
+    use crate::machine::Instruction;
     use alloc::vec;
 
     fn blob() -> Blob {

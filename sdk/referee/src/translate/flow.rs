@@ -194,42 +194,65 @@ fn uses(program: &Program, index: usize, merged: bool) -> (Registers, Registers)
     (read, Registers::of(strict))
 }
 
-/// Liveness and cleanness, from the end to the start until nothing changes.
+/// Liveness and cleanness, from the end to the start until nothing changes. An instruction is looked at again when what follows it has
+/// changed, which happens twice for every register at most: so the work grows with the text and no faster, whatever a stranger's text is.
 fn flow_back(program: &Program, facts: &mut [Facts]) {
     let instructions = program.instructions();
-    let mut changed = true;
-    while changed {
-        changed = false;
-        let at_entries = |facts: &[Facts]| {
-            program.entries().iter().fold((Registers::default(), Registers::default()), |(live, clean), entry| {
-                let fact = facts[*entry as usize];
-                (live | fact.live_before, clean | fact.clean_before)
-            })
+    let reachable: Vec<usize> = (0..instructions.len()).filter(|index| facts[*index].reachable).collect();
+    let next = |index| {
+        let follows = falls_through(program, index).then_some(index + 1);
+        [jump(program, index), follows].into_iter().flatten()
+    };
+    let mut before = vec![Vec::new(); facts.len()];
+    for index in &reachable {
+        next(*index).for_each(|next| before[next].push(*index));
+    }
+    let dispatches: Vec<usize> =
+        reachable.iter().copied().filter(|index| instructions[*index].op == Op::Jalr).collect();
+    let mut is_entry = vec![false; facts.len()];
+    program.entries().iter().for_each(|entry| is_entry[*entry as usize] = true);
+
+    // What the entries need together: one that jumps to any of them needs it all.
+    let mut entered = (Registers::default(), Registers::default());
+    let mut is_open: Vec<bool> = facts.iter().map(|fact| fact.reachable).collect();
+    let mut open = reachable;
+    while let Some(index) = open.pop() {
+        is_open[index] = false;
+        let instruction = instructions[index];
+        let (mut live, mut clean) = match instruction.op {
+            Op::Jalr => entered,
+            _ => (Registers::default(), Registers::default()),
         };
-        let entered = at_entries(facts);
-        for index in (0..instructions.len()).rev().filter(|index| facts[*index].reachable).collect::<Vec<_>>() {
-            let instruction = instructions[index];
-            let (mut live, mut clean) = match instruction.op {
-                Op::Jalr => entered,
-                _ => (Registers::default(), Registers::default()),
-            };
-            let next = falls_through(program, index).then_some(index + 1);
-            for next in [jump(program, index), next].into_iter().flatten() {
-                live = live | facts[next].live_before;
-                clean = clean | facts[next].clean_before;
+        for next in next(index) {
+            live = live | facts[next].live_before;
+            clean = clean | facts[next].clean_before;
+        }
+        let (mut read, mut strict) = uses(program, index, facts[index].merged);
+        if instruction.computes() && !live.contains(instruction.rd) {
+            // It will not be written at all.
+            (read, strict) = (Registers::default(), Registers::default());
+        } else if instruction.is_move() && clean.contains(instruction.rd) {
+            strict = read;
+        }
+        let needs = (live.without(instruction.rd) | read, clean.without(instruction.rd) | strict);
+        let fact = &mut facts[index];
+        (fact.live_after, fact.clean_after) = (live, clean);
+        if needs == (fact.live_before, fact.clean_before) {
+            continue;
+        }
+        (fact.live_before, fact.clean_before) = needs;
+        let mut again = |indexes: &[usize]| {
+            for index in indexes {
+                if !core::mem::replace(&mut is_open[*index], true) {
+                    open.push(*index);
+                }
             }
-            let (mut read, mut strict) = uses(program, index, facts[index].merged);
-            if instruction.computes() && !live.contains(instruction.rd) {
-                // It will not be written at all.
-                (read, strict) = (Registers::default(), Registers::default());
-            } else if instruction.is_move() && clean.contains(instruction.rd) {
-                strict = read;
-            }
-            let fact = &mut facts[index];
-            let before = (live.without(instruction.rd) | read, clean.without(instruction.rd) | strict);
-            changed |= before != (fact.live_before, fact.clean_before);
-            (fact.live_after, fact.clean_after) = (live, clean);
-            (fact.live_before, fact.clean_before) = before;
+        };
+        again(&before[index]);
+        let all = (entered.0 | needs.0, entered.1 | needs.1);
+        if is_entry[index] && all != entered {
+            entered = all;
+            again(&dispatches);
         }
     }
 }
