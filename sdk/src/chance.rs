@@ -81,7 +81,7 @@ impl Chance {
     /// Takes `seat`'s next link; the roll, once every seat has given one.
     pub(crate) fn reveal(&mut self, seat: Seat, link: Link) -> Result<Option<Roll>, WrongLink> {
         let tip = self.tips.get_mut(seat.index()).ok_or(WrongLink)?;
-        if keccak256(link) != *tip {
+        if keccak256(link.as_slice()) != *tip {
             return Err(WrongLink);
         }
         *tip = link;
@@ -92,7 +92,7 @@ impl Chance {
         self.revealed.clear();
         self.rolling = false;
         let links: Vec<u8> = self.tips.iter().flat_map(|tip| tip.0).collect();
-        Ok(Some(Roll(keccak256(links).0)))
+        Ok(Some(Roll(keccak256(links.as_slice()).0)))
     }
 }
 

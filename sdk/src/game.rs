@@ -139,7 +139,7 @@ impl Roll {
             preimage[..32].copy_from_slice(&self.0);
             preimage[32..36].copy_from_slice(&which.to_be_bytes());
             preimage[36..].copy_from_slice(&attempt.to_be_bytes());
-            let hash = alloy_primitives::keccak256(preimage);
+            let hash = alloy_primitives::keccak256(preimage.as_slice());
             let draw = u64::from_be_bytes(hash[..8].try_into().expect("eight bytes"));
             if draw <= limit {
                 return (draw % u64::from(sides)) as u32;

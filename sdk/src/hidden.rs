@@ -4,7 +4,7 @@
 //! the board; an [`Opening`] of one cell goes into a move, and the rules check it. Salts keep unopened cells secret;
 //! leaves and nodes are hashed in separate domains, and the number of cells is part of the commitment.
 
-use alloc::vec::Vec;
+use alloc::{vec, vec::Vec};
 
 use alloy_primitives::{B256, keccak256};
 use serde::{Deserialize, Serialize};
@@ -75,19 +75,27 @@ impl<T: Clone + Serialize> Secret<T> {
             layer = parents(&layer);
             at /= 2;
         }
-        Some(Opening { index, cell, salt: self.cell_salt(index), path })
+        Some(Opening { index, cell, salt: cell_salt(&mut self.salted(), index), path })
     }
 
     fn leaves(&self) -> Vec<B256> {
-        self.cells.iter().zip(0..).map(|(cell, index)| leaf(index, cell, &self.cell_salt(index))).collect()
+        // What every cell needs is there once: a hundred cells are a hundred times as much on the chain.
+        let (mut salted, mut preimage) = (self.salted(), vec![0; SMALL_LEAF]);
+        let leaf = |(cell, index)| leaf(&mut preimage, index, cell, &cell_salt(&mut salted, index));
+        self.cells.iter().zip(0..).map(leaf).collect()
     }
 
-    fn cell_salt(&self, index: u32) -> B256 {
-        let mut preimage = [0u8; 36];
-        preimage[..32].copy_from_slice(self.salt.as_slice());
-        preimage[32..].copy_from_slice(&index.to_be_bytes());
-        keccak256(preimage)
+    /// The preimage of a cell's salt, but for its index.
+    fn salted(&self) -> [u8; 36] {
+        let mut salted = [0u8; 36];
+        salted[..32].copy_from_slice(self.salt.as_slice());
+        salted
     }
+}
+
+fn cell_salt(salted: &mut [u8; 36], index: u32) -> B256 {
+    salted[32..].copy_from_slice(&index.to_be_bytes());
+    keccak256(salted.as_slice())
 }
 
 impl Commitment {
@@ -101,7 +109,7 @@ impl Commitment {
         if opening.index >= self.cells {
             return false;
         }
-        let mut node = leaf(opening.index, &opening.cell, &opening.salt);
+        let mut node = leaf(&mut vec![0; SMALL_LEAF], opening.index, &opening.cell, &opening.salt);
         let (mut at, mut width) = (opening.index, self.cells);
         let mut path = opening.path.iter();
         while width > 1 {
@@ -116,22 +124,40 @@ impl Commitment {
     }
 }
 
-fn leaf<T: Serialize>(index: u32, cell: &T, salt: &B256) -> B256 {
-    let mut preimage = Vec::with_capacity(64);
-    preimage.push(0);
-    preimage.extend_from_slice(&index.to_be_bytes());
-    preimage.extend_from_slice(salt.as_slice());
-    let preimage = postcard::to_extend(cell, preimage).expect("a cell that serde can encode");
-    keccak256(preimage)
+/// Bytes of a leaf's preimage before its cell.
+const LEAF_HEAD: usize = 1 + 4 + 32;
+/// Bytes of one with a small cell.
+const SMALL_LEAF: usize = 64;
+
+/// `preimage` is room for one, which grows where it does not suffice.
+fn leaf<T: Serialize>(preimage: &mut Vec<u8>, index: u32, cell: &T, salt: &B256) -> B256 {
+    loop {
+        let (head, rest) = preimage.split_at_mut(LEAF_HEAD);
+        head[1..5].copy_from_slice(&index.to_be_bytes());
+        head[5..].copy_from_slice(salt.as_slice());
+        match postcard::to_slice(cell, rest).map(|encoded| encoded.len()) {
+            Ok(length) => return keccak256(&preimage[..LEAF_HEAD + length]),
+            Err(postcard::Error::SerializeBufferFull) => *preimage = vec![0; preimage.len() * 2],
+            Err(error) => panic!("serde cannot encode a cell: {error}"),
+        }
+    }
 }
 
 fn parents(layer: &[B256]) -> Vec<B256> {
-    layer.chunks(2).map(|pair| if let [left, right] = pair { parent(left, right) } else { pair[0] }).collect()
+    let mut preimage = NODE;
+    let parent = |pair: &[B256]| if let [left, right] = pair { node(&mut preimage, left, right) } else { pair[0] };
+    layer.chunks(2).map(parent).collect()
 }
 
 fn parent(left: &B256, right: &B256) -> B256 {
-    let mut preimage = [1u8; 65];
+    node(&mut { NODE }, left, right)
+}
+
+/// What a node's preimage is around its children.
+const NODE: [u8; 65] = [1; 65];
+
+fn node(preimage: &mut [u8; 65], left: &B256, right: &B256) -> B256 {
     preimage[1..33].copy_from_slice(left.as_slice());
     preimage[33..].copy_from_slice(right.as_slice());
-    keccak256(preimage)
+    keccak256(preimage.as_slice())
 }

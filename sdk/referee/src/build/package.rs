@@ -73,7 +73,7 @@ matchlock-guest = {{ path = "guest" }}
 
 # Every byte of code costs 16 to 40 gas, twice over once translated; a second pass of an optimiser costs nothing.
 [profile.release]
-opt-level = "s"
+opt-level = "z"
 lto = "fat"
 codegen-units = 1
 panic = "immediate-abort"
@@ -83,6 +83,10 @@ overflow-checks = false
 # Where the game's own sums overflow, it is a bug that has to stop the game here as it does everywhere.
 [profile.release.package.{name}]
 overflow-checks = true
+opt-level = "s"
+
+[profile.release.package.matchlock-guest]
+opt-level = "s"
 "#,
         alloy = alloy_primitives.dependency(sources),
         matchlock = matchlock.dependency(sources),

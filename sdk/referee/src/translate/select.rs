@@ -105,6 +105,10 @@ impl<'a> Selector<'a> {
             self.settle();
             match op {
                 Sw => self.store_run(index, fact.run),
+                _ if self.copies(index, fact.run) => {
+                    self.copy_run(index, fact.run);
+                    return index + 2 * fact.run;
+                }
                 _ => self.load_run(index, fact.run),
             }
             return index + fact.run;
@@ -597,21 +601,63 @@ impl<'a> Selector<'a> {
             if !last {
                 self.asm.dup(0);
             }
-            let shift = WIDE - BITS * (length - place) as u32;
-            if shift > 0 {
-                self.asm.push(shift.into()).op(SHR);
-            }
-            if *place + 1 < length {
-                self.mask(if last { 1 } else { 2 });
-            }
+            self.load_part(load.rd, length, *place, usize::from(!last));
+        }
+        self.forget(&run);
+    }
+
+    /// Takes a run's words from the top, and writes the one at `place` to its register, with `above` others between.
+    fn load_part(&mut self, rd: u8, length: usize, place: usize, above: usize) {
+        let shift = WIDE - BITS * (length - place) as u32;
+        if shift > 0 {
+            self.asm.push(shift.into()).op(SHR);
+        }
+        if place + 1 < length {
+            self.mask(above + 1);
+        }
+        self.write_to(rd, above);
+    }
+
+    /// Nothing is known any more of what was loaded.
+    fn forget(&mut self, loads: &[Instruction]) {
+        for load in loads {
             self.known.values[usize::from(load.rd)] = None;
             self.known.unwritten = self.known.unwritten.without(load.rd);
-            self.write_to(load.rd, usize::from(!last));
         }
-        for load in &run {
-            self.known.values[usize::from(load.rd)] = None;
-            self.known.unwritten = self.known.unwritten.without(load.rd);
+    }
+
+    /// Whether the words of this run of loads are stored by the run behind it, in the same order.
+    fn copies(&self, index: usize, length: usize) -> bool {
+        let behind = index + length;
+        let stores = self.program.instructions().get(behind).is_some_and(|store| store.op == Op::Sw);
+        if !stores || self.facts[behind].run != length || self.facts[behind].landing {
+            return false;
         }
+        let (loads, stores) = (self.run(index, length), self.run(behind, length));
+        let base = stores[0].rs1;
+        loads.iter().zip(&stores).all(|(load, store)| load.rd == store.rs2 && load.rd != base)
+    }
+
+    /// Loads a run and stores it: one access each, and of the registers between them only those are written that are read later.
+    fn copy_run(&mut self, index: usize, length: usize) {
+        let (loads, stores) = (self.run(index, length), self.run(index + length, length));
+        let [from, to] = [&loads, &stores].map(|run| *run.last().expect("a run is not empty"));
+        self.address(index + length, to, 0);
+        self.address(index, from, 1);
+        self.asm.op(MLOAD);
+        let live = self.facts[index + 2 * length - 1].live_after;
+        for (place, load) in loads.iter().enumerate().filter(|(_, load)| live.contains(load.rd)) {
+            self.asm.dup(0);
+            self.load_part(load.rd, length, place, 2);
+        }
+        let below = WIDE - BITS * length as u32;
+        if below > 0 {
+            // [to, new] -> [to, old with the top bits of new]: old, changed in those bits in which the two differ there.
+            self.asm.dup(1).op(MLOAD).swap(1).dup(1).op(XOR);
+            self.asm.push(below.into()).op(SHR).push(below.into()).ops(&[SHL, XOR]);
+        }
+        self.asm.swap(1).op(MSTORE);
+        self.forget(&loads);
     }
 
     // ---------------------------------------------------------------------------------------------------- control

@@ -117,6 +117,19 @@ fn fragment(dice: &mut Dice, length: usize, text: &mut Vec<u32>) {
             let (rd, rs2) = if matches!(op, Sb | Sh | Sw) { (0, rs2) } else { (rd, 0) };
             text.push(encode(op, rd, rs1, rs2, imm));
         }
+        9 if dice.one_in(2) => {
+            // Words that are copied, possibly onto each other or over an address, and some of them needed later.
+            let near = if dice.one_in(4) { 80 } else { MEMORY as usize - 2100 };
+            let bases = [0; 2].map(|_| dice.below(near) as u32);
+            load(text, 2, bases[0]);
+            load(text, rs1, bases[1]);
+            let (step, from, to) = (dice.pick(&[4, 4, -4]), 4 * dice.below(12) as i32, 4 * dice.below(12) as i32);
+            let (length, begin) = (1 + dice.below(8) as i32, register(dice));
+            let copied = (0..length).map(|at| (step * at, (begin + at as u8) % 32));
+            text.extend(copied.clone().map(|(at, rd)| encode(Op::Lw, rd, 2, 0, from + at)));
+            let other = dice.one_in(8).then(|| register(dice));
+            text.extend(copied.map(|(at, rs2)| encode(Op::Sw, 0, rs1, other.unwrap_or(rs2), to + at)));
+        }
         9 | 10 => {
             // A run of them, as functions save and restore registers.
             let op = dice.pick(&[Op::Lw, Op::Sw]);
