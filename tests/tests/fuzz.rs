@@ -4,6 +4,7 @@ use std::{env, fs, path::Path};
 
 use alloy_primitives::hex;
 use matchlock::local::Dice;
+use matchlock_referee::Blob;
 use matchlock_tests::fuzz::{TARGETS, Target};
 use serde_json::Value;
 
@@ -49,7 +50,24 @@ fn the_arena_keeps_its_books_whatever_is_settled() {
     run("batch", 150);
 }
 
-/// The seeds of a target: of `frames` the golden vectors, of the others bytes that lead far enough to be worth changing.
+#[test]
+fn a_rules_file_is_refused_or_names_the_hash_of_its_translation() {
+    run("blob", 2_000);
+}
+
+#[test]
+fn any_bytes_as_a_program_do_the_same_in_the_emulator_and_in_the_evm() {
+    run("program", 2_000);
+}
+
+/// The rules of two small games, as files.
+const RULES: [&[u8]; 2] = [
+    include_bytes!("../../demo-game/rules/tictactoe.rules"),
+    include_bytes!("../../demo-game/rules/connectfour.rules"),
+];
+
+/// The seeds of a target: of `frames` the golden vectors, of `blob` two games' files, of the others bytes that lead far enough to be worth
+/// changing, and of `program` these games' instructions as well.
 fn seeds(name: &str) -> Vec<(String, Vec<u8>)> {
     if name == "frames" {
         let vectors: Value = serde_json::from_str(include_str!("../vectors/frames.json")).expect("JSON");
@@ -60,11 +78,23 @@ fn seeds(name: &str) -> Vec<(String, Vec<u8>)> {
         };
         return vectors.map(seed).collect();
     }
+    let file = |(i, file): (usize, &&[u8])| (format!("rules{i}"), file.to_vec());
+    if name == "blob" {
+        return RULES.iter().enumerate().map(file).collect();
+    }
+    // No choices, and then nothing but instructions.
+    let text = |(i, file): (usize, &&[u8])| {
+        let program = Blob::decode(file).expect("rules of this version").program().clone();
+        let words = program.parts().text.iter().take(900).flat_map(|word| word.to_le_bytes());
+        (format!("text{i}"), [0; 6].into_iter().chain(words).collect())
+    };
+    let texts = RULES.iter().enumerate().map(text).filter(|_| name == "program");
     (0..6u64)
         .map(|seed| {
             let mut dice = Dice::new(1_000 + seed);
             (format!("{seed}"), (0..4).flat_map(|_| dice.bytes()).collect())
         })
+        .chain(texts)
         .collect()
 }
 

@@ -7,7 +7,7 @@ use crate::{
     step::{Done, Failure, Step, root},
 };
 
-const TARGETS: [&str; 4] = ["frames", "channel", "judge", "batch"];
+const TARGETS: [&str; 6] = ["frames", "channel", "judge", "batch", "blob", "program"];
 
 /// What libFuzzer watches: every edge, and what is compared with what. cargo-fuzz passes the same, and an address sanitizer,
 /// which needs the nightly compiler and finds nothing in code without `unsafe`.
@@ -32,7 +32,7 @@ pub(crate) fn run(target: Option<&str>, seconds: u32) -> Result<(), Failure> {
 
 impl Targets {
     /// All of them.
-    pub(crate) const ALL: [&str; 4] = TARGETS;
+    pub(crate) const ALL: [&str; 6] = TARGETS;
 
     /// Builds them, apart from everything else: they are compiled with other flags.
     pub(crate) fn build() -> Result<(Targets, Done), Failure> {
@@ -62,7 +62,8 @@ impl Targets {
         Step::new(&format!("Fuzzing `{name}` for {seconds} s"), self.folder.join(name), &[])
             .args([corpus, home.join("seeds").join(name)])
             .args([format!("-artifact_prefix={}/", artifacts.display()), format!("-max_total_time={seconds}")])
-            .args(["-timeout=60", "-max_len=4096", "-print_final_stats=1"])
+            // The rules of a small game are the longest seeds.
+            .args(["-timeout=60", "-max_len=8192", "-print_final_stats=1"])
             .within(&home)
             .without_input()
             .run_kept()

@@ -88,7 +88,9 @@ impl Image {
                 continue;
             }
             let address = section.address() as u32;
-            image.floor = image.floor.max((address + section.size() as u32).next_multiple_of(4));
+            // What ends beyond all addresses is refused with what is too large for the memory.
+            let end = address.checked_add(section.size() as u32).and_then(|end| end.checked_next_multiple_of(4));
+            image.floor = image.floor.max(end.unwrap_or(u32::MAX));
             let bytes = section.data()?.to_vec();
             if !bytes.is_empty() {
                 image.data.push(Segment { address, bytes });
@@ -106,7 +108,8 @@ impl Image {
 
     /// All places that hold the address of code.
     fn pointers(&self, file: &ElfFile32<'_>) -> Result<BTreeMap<u32, Pointer>, LinkError> {
-        let text = self.base..self.base + 4 * self.text.len() as u32;
+        let base = u64::from(self.base);
+        let text = base..base + 4 * self.text.len() as u64;
         let mut pointers = BTreeMap::new();
         let mut has_any = false;
         for section in file.sections() {
@@ -123,7 +126,11 @@ impl Image {
                     elf::R_RISCV_BRANCH | elf::R_RISCV_JAL | elf::R_RISCV_RELAX | elf::R_RISCV_ALIGN => continue,
                     _ => return Err(LinkError::Relocation { address: address as u32, kind: r_type }),
                 };
-                if text.contains(&to) {
+                let is_instruction = address.is_multiple_of(4) && text.contains(&address);
+                if !is_instruction && !matches!(form, Form::Word) {
+                    return Err(LinkError::Relocation { address: address as u32, kind: r_type });
+                }
+                if text.contains(&to.into()) {
                     pointers.insert(address as u32, Pointer { form, index: self.index(to)? });
                 }
             }
@@ -158,6 +165,11 @@ impl Image {
         const GAP: usize = 16;
         let mut segments = Vec::new();
         for Segment { address, bytes } in &self.data {
+            // An address that wraps is one that the program's limits refuse.
+            let piece = |first: usize, end: usize| Segment {
+                address: address.wrapping_add(first as u32),
+                bytes: bytes[first..end].to_vec(),
+            };
             let mut begin = None;
             let mut end = 0;
             for (at, byte) in bytes.iter().enumerate() {
@@ -167,14 +179,14 @@ impl Image {
                 if let Some(first) = begin
                     && at - end > GAP
                 {
-                    segments.push(Segment { address: address + first as u32, bytes: bytes[first..end].to_vec() });
+                    segments.push(piece(first, end));
                     begin = None;
                 }
                 begin = begin.or(Some(at));
                 end = at + 1;
             }
             if let Some(first) = begin {
-                segments.push(Segment { address: address + first as u32, bytes: bytes[first..end].to_vec() });
+                segments.push(piece(first, end));
             }
         }
         segments

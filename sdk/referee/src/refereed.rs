@@ -105,6 +105,8 @@ impl Refereed {
                 let reveal = self.native.place(&position).is_ok_and(|placed| placed.reveal);
                 Ok(Placed { position, mover, reveal, payouts })
             }
+            // What stops the program would stop native code too, and whoever runs it: a panic, a stack too deep, a loop without an end.
+            Err(refusal @ Refusal::Trap(_)) => Err(illegal(refusal)),
             // The native rules know why, if they agree.
             Err(refusal) => Err(self.native.apply(position, seat, action).err().unwrap_or_else(|| illegal(refusal))),
         }

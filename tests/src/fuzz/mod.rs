@@ -1,29 +1,39 @@
 //! What the fuzz targets run: each is one function of bytes that panics where something is wrong.
 //!
 //! `tests/fuzz` has libFuzzer call them (`cargo xtask fuzz`), `tests/tests/fuzz.rs` an ordinary test, with seeded bytes. These
-//! files use the SDK, the demo games and the EVM, and nothing else of this crate but `table`: what libFuzzer watches is
+//! files use the SDK, the referee, the demo games and the EVM, and nothing else of this crate but `table`: what libFuzzer watches is
 //! compiled anew for it, so there should be little of it.
 
 mod batch;
+mod blob;
 mod channel;
 mod frames;
 mod judge;
+mod program;
 
 use std::sync::{Arc, LazyLock};
 
 use matchlock::{game::BasisPoints, rules::Rules};
 
 pub use batch::fuzz_batch;
+pub use blob::fuzz_blob;
 pub use channel::fuzz_channel;
 pub use frames::fuzz_frames;
 pub use judge::fuzz_judge;
+pub use program::fuzz_program;
 
 /// A target: its name, and what it does with bytes.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 4] =
-    [("frames", fuzz_frames), ("channel", fuzz_channel), ("judge", fuzz_judge), ("batch", fuzz_batch)];
+pub const TARGETS: [Target; 6] = [
+    ("frames", fuzz_frames),
+    ("channel", fuzz_channel),
+    ("judge", fuzz_judge),
+    ("batch", fuzz_batch),
+    ("blob", fuzz_blob),
+    ("program", fuzz_program),
+];
 
 /// The demo games.
 static GAMES: LazyLock<Vec<Arc<dyn Rules>>> =

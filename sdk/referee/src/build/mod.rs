@@ -40,8 +40,8 @@ use crate::{
 pub use inspect::{MAX_TEXT, MIN_FREE, Size};
 pub use toolchain::{OLDEST, Toolchain};
 
-/// The compiler's built-in target. It is riscv32im without an operating system and without a second thread, which is why
-/// atomics, and with them `Arc`, come out as plain loads and stores; `riscv32im-unknown-none-elf` has no `Arc` at all.
+/// The compiler's built-in target. It is riscv32im without an operating system and without a second thread, so that atomics, and with
+/// them `Arc`, can be made plain loads and stores; `riscv32im-unknown-none-elf` has no `Arc` at all.
 pub const TARGET: &str = "riscv32im-risc0-zkvm-elf";
 
 /// A game's rules as sources.

@@ -154,6 +154,8 @@ fn flags(folder: &Path, toolchain: &Toolchain) -> OsString {
     let mut flags: Vec<OsString> = [
         // The machine reads and writes words at any address, and the linker shortens calls.
         "-Ctarget-feature=+unaligned-scalar-mem,+relax",
+        // There is one thread, so that what is atomic is an ordinary load and store; left alone it becomes calls that nobody answers.
+        "-Cpasses=lower-atomic",
         // Addresses as constants, not relative to the code, which is translated.
         "-Ccode-model=small",
         "-Crelocation-model=static",
