@@ -1,6 +1,9 @@
 //! The demo games as the chain has them: `rules/GAME.rules`, which `cargo xtask rules` makes of the very rules in this crate.
 
+extern crate std;
+
 use alloc::{sync::Arc, vec::Vec};
+use std::sync::OnceLock;
 
 use matchlock::{game::BasisPoints, rules::Rules};
 use matchlock_referee::{Blob, Refereed, blob::BlobError};
@@ -26,13 +29,21 @@ pub fn blob(game: &str) -> Option<Result<Blob, BlobError>> {
 /// # Errors
 /// A file was made by another version of the referee.
 pub fn games(fee: BasisPoints) -> Result<Vec<Arc<dyn Rules>>, BlobError> {
-    let decided = |native: Arc<dyn Rules>| -> Result<Arc<dyn Rules>, BlobError> {
-        match blob(native.name()) {
-            Some(blob) => Ok(Arc::new(Refereed::new(native, blob?))),
-            None => Ok(native),
+    /// Read once: every reading is a translation.
+    static READ: OnceLock<Vec<Refereed>> = OnceLock::new();
+    let read = match READ.get() {
+        Some(read) => read,
+        None => {
+            let read = |native: Arc<dyn Rules>| {
+                let blob = blob(native.name()).expect("every demo game has a file")?;
+                Ok(Refereed::new(native, blob))
+            };
+            let read = crate::games(BasisPoints::ZERO).into_iter().map(read).collect::<Result<_, BlobError>>()?;
+            READ.get_or_init(|| read)
         }
     };
-    crate::games(fee).into_iter().map(decided).collect()
+    let decided = |(native, read): (Arc<dyn Rules>, &Refereed)| -> Arc<dyn Rules> { Arc::new(read.over(native)) };
+    Ok(crate::games(fee).into_iter().zip(read).map(decided).collect())
 }
 
 /// Every demo game in both forms, for tools that are shown a match of either.

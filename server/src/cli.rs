@@ -28,6 +28,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 use matchlock::{
+    abi::{MatchTerms, State},
     channel::ChannelError,
     game::BasisPoints,
     rules::{Rules, RulesId},
@@ -224,13 +225,30 @@ fn read(path: &Path) -> Result<File, CliError> {
 /// The rules that a match was played by. A file does not carry the fee, which is part of the id: there are 10,001.
 fn rules_of(
     path: &Path,
-    rules: RulesId,
+    terms: &MatchTerms,
     games: &impl Fn(BasisPoints) -> Vec<Arc<dyn Rules>>,
 ) -> Result<Arc<dyn Rules>, CliError> {
-    let fees = (0..=10_000).filter_map(|points| BasisPoints::new(points).ok());
-    fees.flat_map(games).find(|known| known.id() == rules).ok_or_else(|| {
-        let known: Vec<&str> = games(BasisPoints::ZERO).iter().map(|game| game.name()).collect();
-        CliError::UnknownRules { path: path.to_owned(), rules, known: known.join(", ") }
+    let all = (0..=10_000).filter_map(|points| BasisPoints::new(points).ok()).flat_map(games);
+    // Rules that the chain can judge have one id at every fee; the position that the match started from has the fee in it.
+    let starts = |known: &dyn Rules| {
+        let placed = known.start(&terms.stakes, &terms.seeds);
+        placed.is_ok_and(|placed| State::start(&placed).start_commitment() == terms.start)
+    };
+    let mut named = None;
+    for known in all.filter(|known| known.id() == terms.rules) {
+        if known.on_chain().is_none() || starts(&*known) {
+            return Ok(known);
+        }
+        named = named.or(Some(known));
+    }
+    named.ok_or_else(|| {
+        let mut known: Vec<&str> = Vec::new();
+        for game in games(BasisPoints::ZERO) {
+            if !known.contains(&game.name()) {
+                known.push(game.name());
+            }
+        }
+        CliError::UnknownRules { path: path.to_owned(), rules: terms.rules, known: known.join(", ") }
     })
 }
 

@@ -170,7 +170,7 @@ async fn every_bad_file_is_told_apart_and_exits_with_two() {
     unknown.terms.rules.0.0[0] ^= 1;
     let path = folder.path().join("unknown");
     save(&path, &unknown);
-    refused(&path, "which no game here has at any fee (tictactoe, broadside, pig)");
+    refused(&path, "which no game here has at any fee (tictactoe, broadside, pig, connectfour)");
     refused(&path, &unknown.terms.rules.0.to_string());
 
     let mut forged = open.clone();

@@ -55,7 +55,7 @@ async fn the_binary_serves_stops_on_a_signal_and_survives_being_killed() {
     let mut process = run(directory.path());
     let wallet = Wallet::new(1);
     let client = wallet.connect_to(&process.url).await;
-    assert_eq!(client.welcome.games.len(), 3, "the demo games");
+    assert_eq!(client.welcome.games.len(), 4, "the demo games");
     common::post_to(&process.http(), "/faucet", &format!("{{\"address\":\"{}\"}}", wallet.owner.address())).await;
     let owner = LocalWallet::new(common::http(&format!("{}/rpc", process.http())), wallet.owner.clone());
     let arena = ArenaChain::connect(owner, client.welcome.domain.arena).await.expect("an arena");

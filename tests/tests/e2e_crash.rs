@@ -436,7 +436,7 @@ async fn the_real_server_killed_again_and_again_loses_nothing() -> Result<(), Fa
     let (url, rpc) = (format!("ws://{address}/ws"), format!("http://{address}/rpc"));
 
     // Anybody may connect; what a server settles on is the first thing that it says.
-    let games = matchlock_demo::games(BasisPoints::new(250)?);
+    let games = matchlock_tests::refereed::games(BasisPoints::new(250)?);
     let config = ClientConfig::new(&url, Default::default(), dev_key(), games.clone(), MemoryStore::default());
     let stranger = Client::connect(config).await?;
     let arena = stranger.welcome().domain.arena;

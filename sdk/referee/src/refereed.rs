@@ -63,8 +63,8 @@ impl Answer {
 #[derive(Debug)]
 pub struct Refereed {
     native: Arc<dyn Rules>,
-    blob: Blob,
-    emulator: Emulator,
+    /// Shared with the same rules at other fees.
+    court: Arc<(Blob, Emulator)>,
 }
 
 /// Of a budget's hundred parts, what a client's own move may take: should gas cost more one day, its moves stay legal.
@@ -74,20 +74,25 @@ impl Refereed {
     /// `native` has to be the rules that the blob was built from; where the two differ, the blob is right.
     pub fn new(native: Arc<dyn Rules>, blob: Blob) -> Refereed {
         let emulator = Emulator::new(blob.program(), blob.translation().meter.clone());
-        Refereed { native, blob, emulator }
+        Refereed { native, court: Arc::new((blob, emulator)) }
+    }
+
+    /// The same blob over other native rules: those of another fee, which the blob finds in the position.
+    pub fn over(&self, native: Arc<dyn Rules>) -> Refereed {
+        Refereed { native, court: self.court.clone() }
     }
 
     /// The blob.
     pub fn blob(&self) -> &Blob {
-        &self.blob
+        &self.court.0
     }
 
     /// Runs one move as the court would, and says what it costs. What does not fit behind the code is illegal there too.
     pub fn run(&self, position: &[u8], seat: Seat, action: &[u8]) -> Run {
-        let budget = self.blob.budget().into();
-        let fits = |input: &Vec<u8>| self.blob.translation().code.len() + input.len() <= MAX_INIT_CODE;
+        let budget = self.blob().budget().into();
+        let fits = |input: &Vec<u8>| self.blob().translation().code.len() + input.len() <= MAX_INIT_CODE;
         match question(position, seat, action).filter(fits) {
-            Some(input) => self.emulator.run(&input, budget),
+            Some(input) => self.court.1.run(&input, budget),
             None => Run { result: Err(Trap::Input { length: position.len() + action.len() }), gas: 0 },
         }
     }
@@ -99,7 +104,9 @@ impl Refereed {
             Err(trap) => Err(Refusal::Trap(trap)),
         };
         match answer {
-            Ok(_) if run.gas > limit => Err(illegal(Refusal::NearBudget { gas: run.gas, budget: self.blob.budget() })),
+            Ok(_) if run.gas > limit => {
+                Err(illegal(Refusal::NearBudget { gas: run.gas, budget: self.blob().budget() }))
+            }
             Ok(Answer { mover, payouts, position }) => {
                 // Whether a link is due is for drawing and composing alone.
                 let reveal = self.native.place(&position).is_ok_and(|placed| placed.reveal);
@@ -114,7 +121,7 @@ impl Refereed {
 
     /// What the native rules composed, if the blob agrees that it is legal.
     fn confirm(&self, position: &[u8], seat: Seat, action: Action) -> Result<(Action, Placed), RulesError> {
-        let limit = u64::from(self.blob.budget()) * OWN_MOVES / 100;
+        let limit = u64::from(self.blob().budget()) * OWN_MOVES / 100;
         let placed = self.decide(position, seat, &action.encode(), limit)?;
         Ok((action, placed))
     }
@@ -147,7 +154,7 @@ pub enum Refusal {
 impl Rules for Refereed {
     /// The code's hash: the fee is not in it, since it is in the position that everybody signs.
     fn id(&self) -> RulesId {
-        RulesId(self.blob.hash())
+        RulesId(self.blob().hash())
     }
 
     fn name(&self) -> &'static str {
@@ -171,8 +178,8 @@ impl Rules for Refereed {
     }
 
     fn on_chain(&self) -> Option<OnChain<'_>> {
-        let budget = self.blob.budget().into();
-        Some(OnChain { hash: self.blob.hash(), budget, code: &self.blob.translation().code })
+        let budget = self.blob().budget().into();
+        Some(OnChain { hash: self.blob().hash(), budget, code: &self.blob().translation().code })
     }
 
     fn start(&self, stakes: &[Amount], anchors: &[Link]) -> Result<Placed, RulesError> {

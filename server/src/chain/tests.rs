@@ -259,6 +259,7 @@ fn every_refusal_of_the_contracts_is_known_by_name() {
     for artifact in [
         include_str!("../../../sdk/contracts/artifacts/Arena.json"),
         include_str!("../../../sdk/contracts/artifacts/Court.json"),
+        include_str!("../../../sdk/contracts/artifacts/Referee.json"),
     ] {
         let artifact: Value = serde_json::from_str(artifact).expect("JSON");
         let text = |value: &Value| value.as_str().expect("text").to_owned();

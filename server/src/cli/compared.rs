@@ -13,7 +13,7 @@ use super::{CliError, Found, read, recording, rules_of, words};
 
 pub(super) fn diff(a: &Path, b: &Path, games: &impl Fn(BasisPoints) -> Vec<Arc<dyn Rules>>) -> Result<Found, CliError> {
     let (first, second) = (read(a)?, read(b)?);
-    let rules = rules_of(a, first.transcript().terms.rules, games)?;
+    let rules = rules_of(a, &first.transcript().terms, games)?;
     let (first, second) = (recording(a, first, &rules)?, recording(b, second, &rules)?);
     let Comparison { turns, divergence } = compare(&first, &second, &rules)
         .map_err(|error| CliError::NotComparable { a: a.to_owned(), b: b.to_owned(), error })?;

@@ -18,7 +18,7 @@ pub(super) fn judge(
 ) -> Result<Found, CliError> {
     let file = read(path)?;
     let transcript = file.transcript();
-    let rules = rules_of(path, transcript.terms.rules, games)?;
+    let rules = rules_of(path, &transcript.terms, games)?;
     let verdict =
         verdict_on(transcript, &rules).map_err(|error| CliError::NoEvidence { path: path.to_owned(), error })?;
     let seen = Seen { transcript, rules: &*rules, verdict: &verdict, now };

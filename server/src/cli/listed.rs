@@ -10,7 +10,7 @@ use super::{CliError, Found, read, recording, rules_of, words};
 
 pub(super) fn show(path: &Path, games: &impl Fn(BasisPoints) -> Vec<Arc<dyn Rules>>) -> Result<Found, CliError> {
     let file = read(path)?;
-    let rules = rules_of(path, file.transcript().terms.rules, games)?;
+    let rules = rules_of(path, &file.transcript().terms, games)?;
     let recording = recording(path, file, &rules)?;
     let transcript = &recording.transcript;
 
