@@ -95,11 +95,16 @@ async fn no_gas_limit_makes_a_legal_move_illegal() -> Result<(), Failure> {
     let call = trying.contest(&*rules).await?;
     let (most, before) = (call.cost().gas + 20_000, trying.docket().await?);
     let mut tried = 0;
-    for gas in (21_000..most).step_by(197) {
+    let mut gas = 21_000;
+    while gas < most {
         // Below the floor of its calldata the node takes no transaction at all (EIP-7623).
-        let Some(after) = trying.attempt(&call, gas).await? else { continue };
+        let Some(after) = trying.attempt(&call, gas).await? else {
+            gas += 4_001;
+            continue;
+        };
         assert_eq!(after, before, "with {gas} gas");
         tried += 1;
+        gas += 101;
     }
     println!("{tried} limits up to {most}");
     assert!(tried > 300);

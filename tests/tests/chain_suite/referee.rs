@@ -16,8 +16,8 @@ async fn a_foul_of_every_game_is_re_run_and_reversed(node: Node) {
         for top in [Top::Foul, Top::FalseBoard] {
             let trying = Trying::of(&node.url, &rules, TURN, top).await.expect("a dispute");
             let call = trying.contest(&*rules).await.expect("a contest");
-            let gas = 16_000_000;
-            let after = trying.attempt(&call, gas).await.expect("a chain").expect("a transaction that a node takes");
+            trying.close(&call).await.expect("the referee finds it illegal");
+            let after = trying.docket().await.expect("a chain");
             let reversed = (after.phase(), after.turn() as usize);
             assert_eq!(reversed, (Phase::Closed, TURN - 1), "{}, {top:?}", rules.name());
         }
