@@ -104,7 +104,9 @@ fn agree(name: &str, value: &str) {
         }
     }
     let (text, code) = (built.size.text, translation.code.len());
-    println!("{name}: {text} bytes of text, {code} of EVM code; {legal} legal, {refused} refused, {spared} spared, {most} gas at most");
+    println!(
+        "{name}: {text} bytes of text, {code} of EVM code; {legal} legal, {refused} refused, {spared} spared, {most} gas at most"
+    );
     assert!(legal > 10 && refused > legal, "{legal} legal, {refused} refused");
 }
 
