@@ -3,6 +3,7 @@
 use alloc::{string::String, vec::Vec};
 
 use alloy_primitives::{B256, keccak256};
+use matchlock::abi;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -19,7 +20,7 @@ pub const TRANSLATOR: u32 = 1;
 /// Largest file, in bytes.
 pub const MAX_BLOB: usize = 256 * 1024;
 /// Most gas that a move may take (R7.8): what the court promises a referee at most.
-pub const MAX_BUDGET: u32 = 10_000_000;
+pub const MAX_BUDGET: u32 = abi::MAX_BUDGET as u32;
 /// Most instructions that a block may have beside [`PER_GAS`] for each gas that it takes: constants and values that nobody reads are
 /// translated to nothing, which costs nothing in the EVM, but takes time in every client that emulates it. A budget buys at most 180
 /// million instructions like this, about half a second.

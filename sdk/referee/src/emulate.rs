@@ -18,8 +18,8 @@ pub struct Meter {
     pub keccak256: Linear,
     /// The end: for itself, and for each group of the output.
     pub halt: Linear,
-    /// Words of EVM memory that every run pays for; an output is staged behind them, and pays for its own.
-    pub words: u64,
+    /// Words of EVM memory that every run pays for; an output is staged behind them, and pays for its own. `None`: memory is free.
+    pub words: Option<u64>,
 }
 
 /// A cost that grows with a number of groups of 32 bytes.
@@ -42,7 +42,7 @@ impl Meter {
     pub fn instructions(program: &Program) -> Meter {
         let free = Linear::default();
         let blocks = vec![1; program.instructions().len() + 1];
-        Meter { blocks, start: free, keccak256: free, halt: free, words: u64::MAX / 2 }
+        Meter { blocks, start: free, keccak256: free, halt: free, words: None }
     }
 
     /// What the EVM takes for memory of so many words (Yellow Paper, equation 326).
@@ -51,12 +51,8 @@ impl Meter {
     }
 
     fn staging(&self, length: u32) -> u64 {
-        match u64::from(length.div_ceil(GROUP)) {
-            0 => 0,
-            // Only a meter of translations has a size that could be exceeded.
-            _ if self.words > u64::from(u32::MAX) => 0,
-            groups => Meter::memory(self.words + groups) - Meter::memory(self.words),
-        }
+        let groups = u64::from(length.div_ceil(GROUP));
+        self.words.map_or(0, |words| Meter::memory(words + groups) - Meter::memory(words))
     }
 }
 
@@ -237,21 +233,15 @@ impl Running {
                 Lh => self.load(index, step, rs1).map(|half| i16::from_le_bytes(half) as u32)?,
                 Lhu => self.load(index, step, rs1).map(|half| u32::from(u16::from_le_bytes(half)))?,
                 Lw => self.load(index, step, rs1).map(u32::from_le_bytes)?,
-                Sb => {
-                    self.store(index, step, rs1, [rs2 as u8])?;
-                    index += 1;
-                    continue;
-                }
-                Sh => {
-                    self.store(index, step, rs1, (rs2 as u16).to_le_bytes())?;
-                    index += 1;
-                    continue;
-                }
-                Sw => {
-                    self.store(index, step, rs1, rs2.to_le_bytes())?;
-                    index += 1;
-                    continue;
-                }
+                // What writes no register has x0 for one.
+                Sb => self.store(index, step, rs1, [rs2 as u8]).map(|()| 0)?,
+                Sh => self.store(index, step, rs1, (rs2 as u16).to_le_bytes()).map(|()| 0)?,
+                Sw => self.store(index, step, rs1, rs2.to_le_bytes()).map(|()| 0)?,
+                Fence => 0,
+                Ecall => match self.call(&emulator.meter, index, step.link)? {
+                    Some(output) => return Ok(output),
+                    None => 0,
+                },
                 Beq | Bne | Blt | Bge | Bltu | Bgeu => {
                     let taken = match step.op {
                         Beq => rs1 == rs2,
@@ -281,17 +271,6 @@ impl Running {
                     let target = emulator.entries.get(rank as usize).ok_or(Trap::Jump { index })?;
                     self.write(step.rd, step.link);
                     index = *target as usize;
-                    continue;
-                }
-                Ecall => {
-                    if let Some(output) = self.call(&emulator.meter, index, step.link)? {
-                        return Ok(output);
-                    }
-                    index += 1;
-                    continue;
-                }
-                Fence => {
-                    index += 1;
                     continue;
                 }
                 Illegal => return Err(Trap::Instruction { index }),

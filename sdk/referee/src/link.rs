@@ -39,14 +39,13 @@ pub fn link(file: &[u8], memory: u32) -> Result<Program, LinkError> {
         floor: image.floor,
         hot: Vec::new(),
     };
-    // The numbers do not depend on what the pointers hold.
+    // Neither the numbers nor the registers depend on what the pointers hold.
     let numbered = Program::new(parts(&image))?;
     for (address, pointer) in &pointers {
         let number = numbered.number(pointer.index as usize).expect("an entry");
         image.set(*address, pointer.form, number);
     }
-    let program = Program::new(parts(&image))?;
-    let hot = translate::hot(&program, |_| 1);
+    let hot = translate::hot(&numbered, |_| 1);
     Ok(Program::new(Parts { hot, ..parts(&image) })?)
 }
 

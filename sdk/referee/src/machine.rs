@@ -6,6 +6,8 @@
 mod instruction;
 mod program;
 
+use matchlock::{game::MAX_SEATS, rules::MAX_POSITION};
+
 pub use instruction::{Instruction, Op, UNIMP};
 pub use program::{MAX_HOT, Parts, Program, ProgramError, Segment};
 
@@ -19,8 +21,8 @@ pub const MEMORY_UNIT: u32 = 1024;
 pub const MAX_TEXT: usize = 16_383;
 /// Most bytes that one call may hash (M7).
 pub const MAX_KECCAK: u32 = 2048;
-/// Most bytes of output (M7): what the court's referee takes.
-pub const MAX_OUTPUT: u32 = 2 + 12 * 8 + 32 * 1024;
+/// Most bytes of output (M7): what the court's referee takes, an answer for all seats with the largest position (M10).
+pub const MAX_OUTPUT: u32 = 2 + 12 * MAX_SEATS as u32 + MAX_POSITION as u32;
 /// Bytes come in and go out in groups of this many (M5, M7).
 pub const GROUP: u32 = 32;
 

@@ -32,6 +32,17 @@ pub struct Step {
 /// Plays one match for every seed with bots made by `bot`, at every number of seats, and returns every move of them. Called as
 /// [`check`](matchlock::check::check) is.
 ///
+/// ```
+/// use matchlock_demo::{Strength, tictactoe::{Noughts, TicTacToe}};
+/// use matchlock_referee::{Blob, measure::{play, tune}};
+///
+/// let blob = Blob::decode(include_bytes!("../../../demo-game/rules/tictactoe.rules"))?;
+/// let steps = play(&TicTacToe, 0..3, |_, seed| Box::new(Noughts::new(Strength::Easy, seed)))?;
+/// let tuned = tune(blob.program(), &steps)?;
+/// assert!(tuned.worst.gas < blob.budget().into());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// A bot's move was refused.
 pub fn play<G: Game>(

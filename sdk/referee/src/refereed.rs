@@ -109,7 +109,7 @@ impl Refereed {
             }
             Ok(Answer { mover, payouts, position }) => {
                 // Whether a link is due is for drawing and composing alone.
-                let reveal = self.native.place(&position).is_ok_and(|placed| placed.reveal);
+                let reveal = self.chance() && self.native.place(&position).is_ok_and(|placed| placed.reveal);
                 Ok(Placed { position, mover, reveal, payouts })
             }
             // What stops the program would stop native code too, and whoever runs it: a panic, a stack too deep, a loop without an end.

@@ -11,15 +11,14 @@ mod select;
 
 use alloc::vec::Vec;
 
+pub use matchlock::budget::MAX_INIT_CODE;
+
 use crate::{
     emulate::Meter,
     machine::{MAX_HOT, Program, register},
 };
 use assembler::Assembler;
 use flow::Registers;
-
-/// Most bytes of init code, input included (EIP-3860).
-pub const MAX_INIT_CODE: usize = 49_152;
 
 /// A translated program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +48,6 @@ pub fn translate(program: &Program, budget: u32) -> Result<Translation, Translat
     let selector = select::Selector::new(&mut asm, program, &facts, &layout, routines, costs.dispatch);
     let start = program.parts().start as usize;
     let (labels, blocks) = selector.write();
-    // The host calls' own costs are the meter's to add.
     asm.alias(ends.start, labels[start].expect("the start is landed on"));
 
     asm.bind(ends.data);
@@ -58,11 +56,7 @@ pub fn translate(program: &Program, budget: u32) -> Result<Translation, Translat
     }
     asm.bind(ends.table);
     for entry in program.entries() {
-        match labels[*entry as usize] {
-            Some(label) => asm.place(label),
-            // Nothing can name it.
-            None => asm.data(&[0, 0]),
-        }
+        asm.place(labels[*entry as usize].expect("every entry is landed on"));
     }
     if program.entries().is_empty() {
         asm.data(&[0, 0]);
@@ -76,7 +70,7 @@ pub fn translate(program: &Program, budget: u32) -> Result<Translation, Translat
         start: costs.start,
         keccak256: costs.keccak256,
         halt: costs.halt,
-        words: layout.words().into(),
+        words: Some(layout.words().into()),
     };
     Ok(Translation { code: asm.finish(), meter })
 }

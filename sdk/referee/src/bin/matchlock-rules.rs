@@ -1,17 +1,11 @@
 //! `matchlock-rules`: compiles a game's rules for the chain.
 
-use std::{
-    error::Error,
-    fs,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{error::Error, fs, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use matchlock_referee::{
     Blob,
     build::{BuildError, Memory, Source, Toolchain, build},
-    machine::Parts,
 };
 
 /// Compiles the rules of a game to a `.rules` file.
@@ -38,9 +32,6 @@ struct Options {
     /// Where the file goes.
     #[arg(long)]
     output: PathBuf,
-    /// An earlier file, which has to be of the same program if the same compiler made it; registers and budget may differ.
-    #[arg(long)]
-    same_as: Option<PathBuf>,
     /// Where what is in between is kept for the next time.
     #[arg(long, default_value = "target/rules")]
     folder: PathBuf,
@@ -73,12 +64,6 @@ fn compile(options: &Options) -> Result<(), Box<dyn Error>> {
     let source = Source { manifest: options.manifest.clone(), game: options.game.clone(), memory };
     let compiled = build(&source, &toolchain, &options.folder)?;
     let blob = Blob::new(&options.name, options.rules_version, &compiled.toolchain, options.budget, compiled.program)?;
-    if let Some(path) = &options.same_as {
-        let earlier = Blob::decode(&read(path)?)?;
-        if earlier.toolchain() == blob.toolchain() && without_hot(&earlier) != without_hot(&blob) {
-            return Err(format!("{} is of other rules: make it again, with `cargo xtask rules`", path.display()).into());
-        }
-    }
     fs::write(&options.output, blob.encode())
         .map_err(|source| BuildError::File { path: options.output.clone(), source })?;
     let (output, size, code) = (options.output.display(), compiled.size, blob.translation().code.len());
@@ -90,12 +75,4 @@ fn compile(options: &Options) -> Result<(), Box<dyn Error>> {
         blob.toolchain()
     );
     Ok(())
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, BuildError> {
-    fs::read(path).map_err(|source| BuildError::File { path: path.to_owned(), source })
-}
-
-fn without_hot(blob: &Blob) -> Parts {
-    Parts { hot: Vec::new(), ..blob.program().parts().clone() }
 }

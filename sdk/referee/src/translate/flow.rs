@@ -94,6 +94,7 @@ fn reach(program: &Program) -> Vec<Facts> {
     let instructions = program.instructions();
     let mut facts = vec![Facts::default(); instructions.len() + 1];
     let mut open = vec![program.parts().start as usize];
+    // What is behind a link is an entry as well.
     open.extend(program.entries().iter().map(|entry| *entry as usize));
     for index in &open {
         facts[*index].landing = true;
@@ -108,10 +109,6 @@ fn reach(program: &Program) -> Vec<Facts> {
             open.push(target);
         }
         if falls_through(program, index) {
-            open.push(index + 1);
-        }
-        if instruction.links() {
-            facts[index + 1].landing = true;
             open.push(index + 1);
         }
         facts[index + 1].block |= instruction.branches() || instruction.op == Op::Ecall;
